@@ -1,0 +1,183 @@
+"""Conv and ConvTranspose as channels-last convolutions with a transpose on either side."""
+
+from collections.abc import Sequence
+from itertools import product
+from math import gcd
+
+import numpy as np
+
+from ansorc.frontends.onnx.emitter import Emitter, Value
+from ansorc.frontends.onnx.layouts import (
+    around,
+    channels_first,
+    channels_last,
+    vector_attribute,
+)
+from ansorc.frontends.onnx.node import Node, Operand, Operator, RefusedError
+from ansorc.frontends.onnx.windows import window_of
+
+NAMED = {1: "conv_1d_nwc_wcf", 2: "conv_2d_nhwc_hwcf", 3: "conv_3d_ndhwc_dhwcf"}
+DEPTHWISE = {1: "depthwise_conv_1d_nwc_wc", 2: "depthwise_conv_2d_nhwc_hwc"}
+
+
+def conv(node: Node) -> Value:
+    x, weight = node.value(0), node.operand(1)
+    kernel = tuple(node.attribute("kernel_shape", weight.shape[2:]))
+    if x.rank not in (3, 4, 5):
+        raise RefusedError(f"an input of rank {x.rank}; 1-D, 2-D and 3-D are supported")
+    group = node.attribute("group", 1)
+    if weight.shape[1] * group != x.shape[1]:
+        raise RefusedError(f"{x.shape[1]} channels with group {group} and a weight of "
+                           f"{weight.shape[1]} channels a group")
+    window = window_of(node, kernel, x.shape[2:])
+    last = node.emitter.transpose(x, channels_last(x.rank))
+    last = node.emitter.pad(last, around(window.low), around(window.reach(x.shape[2:])), 0)
+    y = convolve(node, last, weight, window.strides, window.dilations, group)
+    y = node.emitter.transpose(y, channels_first(x.rank))
+    return add_channels(node, y, 2)
+
+
+def add_channels(node: Node, y: Value, index: int) -> Value:
+    """Add the bias, one number a channel of an N,C,... tensor."""
+    if not node.has(index):
+        return y
+    bias = node.value(index)
+    dims = list(range(y.rank))
+    return node.emitter.generic(
+        y.shape, [(y, dims), (bias, [1])], y.dtype, lambda b, v, c: b.add(v, c)
+    )
+
+
+def convolve(node: Node, x: Value, weight: Operand, strides: Sequence[int],
+             dilations: Sequence[int], group: int) -> Value:
+    """x: N,spatial,C already padded; weight: O,I/group,taps; the result is N,out,O."""
+    emitter, rank = node.emitter, x.rank - 2
+    outputs, inputs = int(weight.shape[0]), int(weight.shape[1])
+    taps = [int(k) for k in weight.shape[2:]]
+    out = [(n - (k - 1) * d - 1) // s + 1
+           for n, k, d, s in zip(x.shape[1:-1], taps, dilations, strides, strict=True)]
+    attributes = (f" {{dilations = {vector_attribute(dilations)}, "
+                  f"strides = {vector_attribute(strides)}}}")
+    hint = node.input_names[1]
+    if group == 1:
+        permuted = node.permuted(weight, [*range(2, rank + 2), 1, 0])
+        init = emitter.fill([x.shape[0], *out, outputs], x.dtype, 0)
+        return emitter.named(NAMED[rank], [x, node.tensor(permuted, hint)], init, attributes)
+    if inputs == 1 and outputs == group and rank in DEPTHWISE:
+        flat = node.reshaped(weight, [outputs, *taps])
+        permuted = node.permuted(flat, [*range(1, rank + 1), 0])
+        init = emitter.fill([x.shape[0], *out, outputs], x.dtype, 0)
+        return emitter.named(DEPTHWISE[rank], [x, node.tensor(permuted, hint)], init, attributes)
+    split = node.reshaped(weight, [group, outputs // group, inputs, *taps])
+    permuted = node.permuted(split, [*range(3, rank + 3), 0, 2, 1])
+    return grouped(emitter, x, node.tensor(permuted, hint), out, strides, dilations)
+
+
+def grouped(emitter: Emitter, x: Value, weight: Value, out: Sequence[int],
+            strides: Sequence[int], dilations: Sequence[int]) -> Value:
+    """weight: taps,G,I,O. A generic over n, out, g, o, taps, i."""
+    rank, batch = len(out), x.shape[0]
+    group, inputs, outputs = weight.shape[-3:]
+    x = emitter.reshape(x, [*x.shape[:-1], group, inputs])
+    g, o = rank + 1, rank + 2
+    taps = [rank + 3 + i for i in range(rank)]
+    i = 2 * rank + 3
+    rows = [f"{scaled(1 + k, strides[k])} + {scaled(taps[k], dilations[k])}" for k in range(rank)]
+    y = emitter.generic(
+        [batch, *out, group, outputs, *weight.shape[:rank], inputs],
+        [(x, [0, *rows, g, i]), (weight, [*taps, g, i, o])],
+        x.dtype,
+        lambda b, v, w, acc: b.add(acc, b.mul(v, w, contract=True), contract=True),
+        out_dims=[0, *range(1, rank + 1), g, o],
+        start=0,
+    )
+    return emitter.reshape(y, [batch, *out, group * outputs])
+
+
+def scaled(dim: int, factor: int) -> str:
+    return f"d{dim}" if factor == 1 else f"d{dim} * {factor}"
+
+
+def conv_transpose(node: Node) -> Value:
+    """One small stride-1 convolution for each phase of the output, and no stuffed zeros.
+
+    Output o = q*s + r reads x[q + (r + pad - k*d)/s] for the taps k with k*d = r + pad mod s.
+    """
+    x = node.value(0)
+    weight = node.known(1, "the weight")
+    group, rank = node.attribute("group", 1), x.rank - 2
+    if rank not in (1, 2, 3):
+        raise RefusedError(f"an input of rank {x.rank}; 1-D, 2-D and 3-D are supported")
+    strides = list(node.attribute("strides", [1] * rank))
+    dilations = list(node.attribute("dilations", [1] * rank))
+    size, taps = x.shape[2:], weight.shape[2:]
+    low, out = transposed_extent(node, size, taps, strides, dilations)
+    # C,O/g,taps becomes O,C/g,taps as a plain convolution has it.
+    channels, each = weight.shape[:2]
+    weight = weight.reshape(group, channels // group, each, *taps).swapaxes(1, 2)
+    weight = weight.reshape(group * each, channels // group, *taps)
+    last = node.emitter.transpose(x, channels_last(x.rank))
+    counts = [-(-o // s) for o, s in zip(out, strides, strict=True)]
+    emitter, batch = node.emitter, x.shape[0]
+    whole: Value | None = None
+    inner = [n for c, s in zip(counts, strides, strict=True) for n in (c, s)]
+    for phase in product(*(range(s) for s in strides)):
+        y = one_phase(node, last, weight, group, phase, counts, strides, dilations, low)
+        if all(s == 1 for s in strides):
+            whole = y
+            break
+        whole = whole or emitter.empty([batch, *inner, y.shape[-1]], y.dtype)
+        thin = [n for c in counts for n in (c, 1)]
+        begin = [0, *(n for r in phase for n in (0, r)), 0]
+        whole = emitter.insert(emitter.reshape(y, [batch, *thin, y.shape[-1]]), whole, begin)
+    assert whole is not None
+    full = [c * s for c, s in zip(counts, strides, strict=True)]
+    y = emitter.reshape(whole, [batch, *full, group * each])
+    y = emitter.slice(y, [0] * y.rank, [batch, *out, group * each])
+    return add_channels(node, emitter.transpose(y, channels_first(x.rank)), 2)
+
+
+def one_phase(node: Node, x: Value, weight: np.ndarray, group: int, phase: Sequence[int],
+              counts: Sequence[int], strides: Sequence[int], dilations: Sequence[int],
+              low: Sequence[int]) -> Value:
+    """The outputs q*s + phase, q below counts; x: N,spatial,C."""
+    before, after, steps = [], [], []
+    for axis, (r, s, d) in enumerate(zip(phase, strides, dilations, strict=True)):
+        chosen = [k for k in range(weight.shape[2 + axis]) if (k * d - r - low[axis]) % s == 0]
+        if not chosen:
+            return node.emitter.fill([x.shape[0], *counts, weight.shape[0]], x.dtype, 0)
+        # Reversed taps read x in ascending order.
+        weight = weight.take(chosen[::-1], axis=2 + axis)
+        offsets = [(r + low[axis] - k * d) // s for k in chosen]
+        before.append(-min(offsets))
+        after.append(counts[axis] - 1 + max(offsets) - (x.shape[1 + axis] - 1))
+        steps.append(d // gcd(d, s))
+    padded = node.emitter.pad(x, around(before), around(after), 0)
+    return convolve(node, padded, weight, [1] * len(counts), steps, group)
+
+
+def transposed_extent(node: Node, size: Sequence[int], taps: Sequence[int],
+                      strides: Sequence[int], dilations: Sequence[int],
+                      ) -> tuple[list[int], list[int]]:
+    """Padding before each spatial dim, and the output's spatial shape."""
+    rank = len(size)
+    extra = list(node.attribute("output_padding", [0] * rank))
+    auto = node.attribute("auto_pad", "NOTSET")
+    spans = [(k - 1) * d + 1 for k, d in zip(taps, dilations, strict=True)]
+    natural = [(n - 1) * s + p + e
+               for n, s, p, e in zip(size, strides, spans, extra, strict=True)]
+    wanted = node.attribute("output_shape", None)
+    if wanted is None and auto in ("SAME_UPPER", "SAME_LOWER"):
+        wanted = [n * s for n, s in zip(size, strides, strict=True)]
+    if wanted is None:
+        pads = node.attribute("pads", [0] * 2 * rank) if auto != "VALID" else [0] * 2 * rank
+        out = [n - a - b for n, a, b in zip(natural, pads[:rank], pads[rank:], strict=True)]
+        return list(pads[:rank]), out
+    wanted = list(wanted)[-rank:]
+    totals = [max(0, n - o) for n, o in zip(natural, wanted, strict=True)]
+    if auto == "SAME_UPPER":
+        return [t // 2 for t in totals], wanted
+    return [t - t // 2 for t in totals], wanted
+
+
+CONVOLUTION: dict[str, Operator] = {"Conv": conv, "ConvTranspose": conv_transpose}

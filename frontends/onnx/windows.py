@@ -1,0 +1,66 @@
+"""Geometry of sliding windows: strides, dilations and padding of each spatial dim."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from ansorc.frontends.onnx.node import Node, RefusedError
+
+
+@dataclass(frozen=True)
+class Window:
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    low: tuple[int, ...]
+    """Padding before the first element of each spatial dim."""
+    high: tuple[int, ...]
+    """Padding behind the last one, without what ceil_mode adds."""
+    out: tuple[int, ...]
+
+    def reach(self, size: Sequence[int]) -> tuple[int, ...]:
+        """Padding behind the last element that the last window needs; negative: unread input."""
+        return tuple(
+            (o - 1) * s + (k - 1) * d + 1 - n - low
+            for o, s, k, d, n, low in zip(
+                self.out, self.strides, self.kernel, self.dilations, size, self.low, strict=True
+            )
+        )
+
+
+def window_of(node: Node, kernel: Sequence[int], size: Sequence[int]) -> Window:
+    """From the node's attributes; `size` is the spatial shape of the input."""
+    rank = len(kernel)
+    strides = tuple(node.attribute("strides", [1] * rank))
+    dilations = tuple(node.attribute("dilations", [1] * rank))
+    spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    auto = node.attribute("auto_pad", "NOTSET")
+    if auto in ("SAME_UPPER", "SAME_LOWER"):
+        low, high = same_padding(size, spans, strides, lower=auto == "SAME_LOWER")
+    elif auto in ("NOTSET", "VALID", ""):
+        pads = node.attribute("pads", [0] * 2 * rank) if auto != "VALID" else [0] * 2 * rank
+        low, high = tuple(pads[:rank]), tuple(pads[rank:])
+    else:
+        raise RefusedError(f"auto_pad '{auto}' is not known")
+    ceiling = bool(node.attribute("ceil_mode", 0))
+    out: list[int] = []
+    for n, a, b, span, s in zip(size, low, high, spans, strides, strict=True):
+        room = n + a + b - span
+        count = (ceil(room / s) if ceiling else room // s) + 1
+        # A window must not start in the padding behind the input.
+        if ceiling and (count - 1) * s >= n + a:
+            count -= 1
+        if count < 1:
+            raise RefusedError(f"a window of {span} does not fit an input of {n + a + b}")
+        out.append(count)
+    return Window(tuple(kernel), strides, dilations, low, high, tuple(out))
+
+
+def same_padding(size: Sequence[int], spans: Sequence[int], strides: Sequence[int],
+                 lower: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    totals = [
+        max(0, (ceil(n / s) - 1) * s + span - n)
+        for n, span, s in zip(size, spans, strides, strict=True)
+    ]
+    less, more = tuple(t // 2 for t in totals), tuple(t - t // 2 for t in totals)
+    return (more, less) if lower else (less, more)
