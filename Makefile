@@ -1,0 +1,37 @@
+# Everything happens in .venv, made from pyproject.toml on the first use.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+
+.PHONY: help venv lint types lit unit check demo clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */  make \1\t/' | expand -t 16
+
+venv: .venv/ready ## make the environment in .venv
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+lint: venv ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: venv ## pyright, strict
+	$(BIN)/pyright
+
+lit: venv ## IR in, IR out: one file a pass
+	$(BIN)/lit -v tests/lit
+
+unit: venv ## pytest
+	$(BIN)/python -m pytest -q
+
+check: lint types lit unit ## all of the above
+
+demo: venv ## compile a real network, run it, compare with onnxruntime
+	$(BIN)/python -m ansorc.tools.demo
+
+clean: ## remove the environment and what the tools left
+	rm -rf .venv .demo build dist .pytest_cache .ruff_cache .hypothesis

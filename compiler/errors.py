@@ -1,0 +1,81 @@
+"""What the user can get wrong, one class a mistake; a message says what was found and what to do.
+
+Mistakes in a model are `ansorc.frontends.errors.ModelError`, failures of a compiled library and of
+linking are in `ansorc.runtime.errors`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class AnsorcError(Exception):
+    """Base of all mistakes that the compiler reports by a message alone."""
+
+
+class UnknownTargetError(AnsorcError):
+    """`--target` names nothing that we know."""
+
+    def __init__(self, text: str, known: Sequence[str]) -> None:
+        near = difflib.get_close_matches(text, known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        super().__init__(f"unknown target {text!r}.{hint} Known targets: {', '.join(known)}")
+        self.text = text
+        self.known = tuple(known)
+
+
+class NotYetError(AnsorcError):
+    """The interface has room for a feature that is not built."""
+
+    def __init__(self, feature: str, instead: str) -> None:
+        super().__init__(f"{feature} is not available yet: {instead}")
+
+
+class InvalidOptionError(AnsorcError):
+    """An option has a value outside its range."""
+
+    def __init__(self, option: str, found: object, expected: str) -> None:
+        super().__init__(f"{option} is {found!r}: expected {expected}")
+
+
+class InvalidKnobError(AnsorcError):
+    """An environment variable has a value that we cannot read."""
+
+    def __init__(self, name: str, found: str, expected: str) -> None:
+        super().__init__(f"environment variable {name} is {found!r}: expected {expected}")
+
+
+class UnwritableOutputError(AnsorcError):
+    """The output cannot be written."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"cannot write {path}: {reason}")
+
+
+class UnknownStageError(AnsorcError):
+    """A stage does not exist, or lies before the one which the input is in."""
+
+    def __init__(self, stage: str, known: Sequence[str]) -> None:
+        super().__init__(f"cannot emit stage {stage!r}: possible here: {', '.join(known)}")
+
+
+class UnknownPassError(AnsorcError):
+    """A pipeline cannot be read or names a pass that nobody registered."""
+
+    def __init__(self, pipeline: str, reason: str) -> None:
+        super().__init__(f"cannot run pipeline {pipeline!r}: {reason}")
+
+
+class TaskFailedError(AnsorcError):
+    """A task could not be compiled; other tasks and this process are unharmed."""
+
+    def __init__(self, task: str, reason: str, detail: str = "", reproduce: str = "") -> None:
+        lines = [f"compiling {task} failed: {reason}"]
+        lines += [f"  | {line}" for line in detail.strip().splitlines()]
+        if reproduce:
+            lines.append(f"to reproduce: {reproduce}")
+        super().__init__("\n".join(lines))
+        self.task = task
+        self.reason = reason

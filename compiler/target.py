@@ -1,0 +1,141 @@
+"""The machine that code is made for."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ansorc.compiler.errors import NotYetError, UnknownTargetError
+
+X86_LINUX = "x86_64-unknown-linux-gnu"
+ARM_LINUX = "aarch64-unknown-linux-gnu"
+ARM_MACOS = "arm64-apple-macosx11.0.0"
+
+AVX512_FEATURES = "-prefer-256-bit"
+"""LLVM's models of AVX-512 machines prefer half vectors; our kernels gain from whole ones."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A processor and the system it runs, in LLVM's words."""
+
+    triple: str
+    cpu: str
+    features: str
+    """LLVM's attribute string, such as "+avx2,-prefer-256-bit"; what it omits follows the CPU."""
+    vector_bits: int
+    vector_registers: int
+    cores: int | None = None
+    """Cores that this process may use if the target is this machine, otherwise None."""
+
+    @property
+    def arch(self) -> str:
+        """`x86_64` or `aarch64`."""
+        first = self.triple.split("-", 1)[0]
+        return "aarch64" if first == "arm64" else first
+
+    @property
+    def native(self) -> bool:
+        """Whether it was asked for as the machine that the compiler runs on."""
+        return self.cores is not None
+
+    def lanes(self, element_bytes: int) -> int:
+        """Return how many elements one vector register holds."""
+        return max(1, self.vector_bits // (8 * element_bytes))
+
+
+def _x86(cpu: str, bits: int) -> Target:
+    features = AVX512_FEATURES if bits == 512 else ""
+    return Target(X86_LINUX, cpu, features, bits, 32 if bits == 512 else 16)
+
+
+def _arm(cpu: str, triple: str = ARM_LINUX) -> Target:
+    return Target(triple, cpu, "", 128, 32)
+
+
+_CPUS: dict[str, Target] = {
+    **{cpu: _x86(cpu, 128) for cpu in ("x86-64", "x86-64-v2", "nehalem", "westmere")},
+    **{
+        cpu: _x86(cpu, 256)
+        for cpu in (
+            *("x86-64-v3", "sandybridge", "ivybridge", "haswell", "broadwell", "skylake"),
+            *("alderlake", "raptorlake", "meteorlake", "znver1", "znver2", "znver3"),
+        )
+    },
+    **{
+        cpu: _x86(cpu, 512)
+        for cpu in (
+            *("x86-64-v4", "skylake-avx512", "cascadelake", "cooperlake", "icelake-client"),
+            *("icelake-server", "rocketlake", "tigerlake", "sapphirerapids", "emeraldrapids"),
+            *("graniterapids", "znver4", "znver5"),
+        )
+    },
+    **{
+        cpu: _arm(cpu)
+        for cpu in (
+            *("cortex-a53", "cortex-a55", "cortex-a57", "cortex-a72", "cortex-a73", "cortex-a76"),
+            *("cortex-a78", "cortex-x1", "neoverse-n1", "neoverse-n2", "neoverse-v1"),
+            *("neoverse-v2", "ampere1"),
+        )
+    },
+    **{cpu: _arm(cpu, ARM_MACOS) for cpu in ("apple-m1", "apple-m2", "apple-m3", "apple-m4")},
+}
+
+# A triple alone promises no more than the oldest processor of its kind.
+_TRIPLES: dict[str, Target] = {
+    "x86_64-linux-gnu": _x86("x86-64", 128),
+    "x86_64-unknown-linux-gnu": _x86("x86-64", 128),
+    "aarch64-linux-gnu": _arm("generic"),
+    "aarch64-unknown-linux-gnu": _arm("generic"),
+    "arm64-apple-macosx": _arm("apple-m1", ARM_MACOS),
+    "aarch64-apple-darwin": _arm("apple-m1", ARM_MACOS),
+}
+
+
+def known_targets() -> tuple[str, ...]:
+    """List what `parse_target` accepts."""
+    return ("native", *_CPUS, *_TRIPLES)
+
+
+def parse_target(text: str, host: Callable[[], tuple[str, str]] | None = None) -> Target:
+    """Return the target that a user named.
+
+    `host` returns this machine's CPU name and feature string ("+avx2,-avx512f,...").
+    """
+    if text == "native":
+        return _native(host)
+    if text == "cuda" or text.startswith("cuda:"):
+        raise NotYetError(f"target {text!r}", "choose a CPU target, such as native")
+    found = _CPUS.get(text) or _TRIPLES.get(text)
+    if found is None:
+        raise UnknownTargetError(text, known_targets())
+    return found
+
+
+def _native(host: Callable[[], tuple[str, str]] | None) -> Target:
+    if host is None:
+        from ansorc.runtime.llvm_binding import host_cpu
+
+        host = host_cpu
+    cpu, features = host()
+    # The name alone misleads: virtual machines mask it. The flags are what the kernel may use.
+    flags = {flag[1:] for flag in features.split(",") if flag.startswith("+")}
+    machine = platform.machine().lower()
+    cores = usable_cores()
+    if machine in {"arm64", "aarch64"}:
+        triple = ARM_MACOS if sys.platform == "darwin" else ARM_LINUX
+        return Target(triple, cpu, features, 128, 32, cores)
+    if "avx512f" in flags and "avx512vl" in flags:
+        wide = ",".join(part for part in (features, AVX512_FEATURES) if part)
+        return Target(X86_LINUX, cpu, wide, 512, 32, cores)
+    return Target(X86_LINUX, cpu, features, 256 if "avx" in flags else 128, 16, cores)
+
+
+def usable_cores() -> int:
+    """Return the number of cores in this process's affinity mask."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

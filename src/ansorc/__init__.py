@@ -1,0 +1,61 @@
+"""Compile ONNX models into fast, self-contained native libraries.
+
+    model = ansorc.compile("model.onnx")
+    model.save("model.so")
+    outputs = ansorc.load("model.so").run({"input": array})
+
+`load` needs numpy alone: what only the compiler uses is imported inside `compile`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from ansorc.runtime.module import CompiledModel
+
+__all__ = ["__version__", "compile", "load"]
+
+__version__ = "0.1.0"
+
+
+def compile(
+    model: str | PathLike[str] | ModelProto,
+    *,
+    target: str = "native",
+    threads: int | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    trials: int = 0,
+    records: str | PathLike[str] | None = None,
+    seed: int = 0,
+) -> CompiledModel:
+    """Compile an ONNX model for a target and load it.
+
+    `target` is `native`, the name of a CPU or a triple. `threads` is the default number of threads
+    (None: the cores that the running process may use). `shapes` gives the inputs with symbolic
+    dimensions their sizes. `trials` and `records` are reserved for tuning.
+    """
+    from ansorc.compiler.driver import compile_model
+    from ansorc.compiler.options import Options
+    from ansorc.compiler.target import parse_target
+
+    options = Options(
+        target=parse_target(target),
+        threads=threads,
+        shapes={name: tuple(shape) for name, shape in (shapes or {}).items()},
+        trials=trials,
+        records=records,
+        seed=seed,
+    )
+    return compile_model(model, options)
+
+
+def load(path: str | PathLike[str]) -> CompiledModel:
+    """Load a library that `ansorc` made."""
+    from ansorc.runtime.module import CompiledModel
+
+    return CompiledModel(path)
