@@ -1,0 +1,59 @@
+"""Targets: what their names mean, and what is said about the others."""
+
+import pytest
+from ansorc.compiler.errors import NotYetError, UnknownTargetError
+from ansorc.compiler.target import known_targets, parse_target
+
+
+def test_avx512_uses_whole_vectors() -> None:
+    target = parse_target("skylake-avx512")
+    assert (target.vector_bits, target.vector_registers) == (512, 32)
+    assert "-prefer-256-bit" in target.features
+    assert target.lanes(4) == 16
+    assert target.lanes(8) == 8
+    assert not target.native
+
+
+@pytest.mark.parametrize(
+    ("name", "arch", "bits"),
+    [
+        ("haswell", "x86_64", 256),
+        ("x86-64-v3", "x86_64", 256),
+        ("x86-64-v4", "x86_64", 512),
+        ("znver4", "x86_64", 512),
+        ("apple-m1", "aarch64", 128),
+        ("neoverse-n1", "aarch64", 128),
+        ("x86_64-linux-gnu", "x86_64", 128),
+        ("aarch64-linux-gnu", "aarch64", 128),
+    ],
+)
+def test_names_and_triples(name: str, arch: str, bits: int) -> None:
+    target = parse_target(name)
+    assert (target.arch, target.vector_bits) == (arch, bits)
+
+
+def test_every_known_target_parses() -> None:
+    for name in known_targets():
+        assert parse_target(name, host=lambda: ("haswell", "+avx2")).triple
+
+
+def test_native_follows_the_flags_and_not_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    wide = parse_target("native", host=lambda: ("haswell", "+avx,+avx512f,+avx512vl"))
+    assert wide.vector_bits == 512
+    assert wide.features.endswith(",-prefer-256-bit")
+    masked = parse_target("native", host=lambda: ("skylake-avx512", "+avx,+avx2,-avx512f"))
+    assert (masked.vector_bits, masked.vector_registers) == (256, 16)
+    assert masked.cores
+    assert masked.native
+
+
+def test_unknown_target_lists_the_known_ones() -> None:
+    with pytest.raises(UnknownTargetError, match=r"Did you mean 'haswell'.*neoverse-n1"):
+        parse_target("hasswell")
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:sm_90"])
+def test_cuda_is_reserved(name: str) -> None:
+    with pytest.raises(NotYetError, match="not available yet"):
+        parse_target(name)
