@@ -1,0 +1,53 @@
+"""Small queries over MLIR operations that several passes need."""
+
+from collections.abc import Iterator
+
+from mlir import ir
+
+
+def functions(module: ir.Module) -> Iterator[ir.Operation]:
+    """Yield the `func.func` operations of a module, in order."""
+    for op in module.body.operations:
+        if op.operation.name == "func.func":
+            yield op.operation
+
+
+def body(function: ir.Operation) -> ir.Block:
+    """Return the entry block of a function."""
+    return function.regions[0].blocks[0]
+
+
+def collect(root: ir.Operation, *names: str) -> list[ir.Operation]:
+    """Return all operations under `root` whose name is one of `names`, in post-order."""
+    found: list[ir.Operation] = []
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if op.name in names:
+            found.append(op)
+        return ir.WalkResult.ADVANCE
+
+    root.walk(visit)
+    return found
+
+
+def indexing_maps(op: ir.Operation) -> list[ir.AffineMap]:
+    """Return the indexing maps of a `linalg.generic`."""
+    return [ir.AffineMapAttr(a).value for a in ir.ArrayAttr(op.attributes["indexing_maps"])]
+
+
+def iterators(op: ir.Operation) -> list[str]:
+    """Return the iterator types of a `linalg.generic`: "parallel" or "reduction"."""
+    texts = [str(a) for a in ir.ArrayAttr(op.attributes["iterator_types"])]
+    return ["reduction" if "reduction" in t else "parallel" for t in texts]
+
+
+def segments(op: ir.Operation) -> tuple[int, int]:
+    """Return the numbers of input and output operands of a destination-style operation."""
+    sizes = list(ir.DenseI32ArrayAttr(op.attributes["operandSegmentSizes"]))
+    return sizes[0], sizes[1]
+
+
+def shape(value: ir.Value) -> list[int]:
+    """Return the static shape of a tensor or memref value; a scalar has none."""
+    kind = value.type
+    return list(ir.ShapedType(kind).shape) if ir.ShapedType.isinstance(kind) else []

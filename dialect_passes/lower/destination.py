@@ -1,0 +1,140 @@
+"""Turn a task's results into destination arguments.
+
+    func @task(%x) -> tensor<8xf32> { %e = tensor.empty; %r = linalg.op ins(%x) outs(%e); return %r }
+    -->
+    func @task(%x, %out: tensor<8xf32> {bufferization.writable = true}) -> tensor<8xf32>
+        { %r = linalg.op ins(%x) outs(%out); return %r }
+
+A result that ends in `tensor.pad` is computed into the middle of its destination; only the border is filled, so a
+convolution reads its padded input without a copy.
+"""
+
+from mlir import ir
+from mlir.dialects import linalg, tensor
+
+from ansorc.dialect_passes.ir_walk import body, functions, segments, shape
+
+
+def run(module: ir.Module) -> None:
+    """Give every function of `module` one destination argument a result."""
+    for function in functions(module):
+        _give_destinations(function)
+
+
+def _give_destinations(function: ir.Operation) -> None:
+    block = body(function)
+    ret = list(block.operations)[-1]
+    inputs = len(block.arguments)
+    with function.location:
+        for k, result in enumerate(list(ret.operands)):
+            out = block.add_argument(result.type, function.location)
+            ret.operands[k] = _write_into(result, out, ret)
+        types = [a.type for a in block.arguments]
+        results = [v.type for v in ret.operands]
+        function.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(types, results))
+        old = function.attributes["arg_attrs"] if "arg_attrs" in function.attributes else None
+        attrs = [dict((n.name, n.attr) for n in ir.DictAttr(a)) for a in ir.ArrayAttr(old)] if old else []
+        attrs += [{} for _ in range(len(types) - len(attrs))]
+        for k, entry in enumerate(attrs):
+            entry["bufferization.writable"] = ir.BoolAttr.get(k >= inputs)
+        function.attributes["arg_attrs"] = ir.ArrayAttr.get([ir.DictAttr.get(a) for a in attrs])
+
+
+def _write_into(value: ir.Value, out: ir.Value, ret: ir.OpView) -> ir.Value:
+    """Make the producer of `value` write into `out`; fall back to a copy."""
+    owner = value.owner
+    if isinstance(owner, ir.Operation | ir.OpView):
+        op = owner.operation
+        if op.name == "tensor.pad":
+            return _pad_into(op, out)
+        destination = _empty_destination(op, ir.OpResult(value).result_number)
+        if destination is not None:
+            user, position = destination
+            user.operands[position] = out
+            return value
+    with ir.InsertionPoint(ret):
+        return linalg.copy(value, outs=[out])
+
+
+def _empty_destination(op: ir.Operation, result: int) -> tuple[ir.Operation, int] | None:
+    """Follow the destination operand of `op` to a use of `tensor.empty`."""
+    while True:
+        if op.name == "tensor.insert_slice":
+            position = 1
+        elif op.name.startswith("linalg."):
+            position = segments(op)[0] + result
+        else:
+            return None
+        source = op.operands[position].owner
+        if isinstance(source, ir.Block):
+            return None
+        if source.operation.name == "tensor.empty":
+            return op, position
+        result = ir.OpResult(op.operands[position]).result_number
+        op = source.operation
+
+
+def _slice(source: ir.Value, offsets: list[int], sizes: list[int]) -> ir.Value:
+    kind = ir.RankedTensorType(source.type)
+    ones = [1] * len(sizes)
+    return tensor.ExtractSliceOp(
+        ir.RankedTensorType.get(sizes, kind.element_type), source, [], [], [], offsets, sizes, ones
+    ).result
+
+
+def _insert(piece: ir.Value, into: ir.Value, offsets: list[int]) -> ir.Value:
+    sizes = shape(piece)
+    return tensor.InsertSliceOp(piece, into, [], [], [], offsets, sizes, [1] * len(sizes)).result
+
+
+def _pad_into(pad: ir.Operation, out: ir.Value) -> ir.Value:
+    low = list(ir.DenseI64ArrayAttr(pad.attributes["static_low"]))
+    source = pad.operands[0]
+    inner, outer = shape(source), shape(out)
+    constant = list(pad.regions[0].blocks[0].operations)[-1].operands[0]
+    producer = source.owner
+    with ir.InsertionPoint(pad), pad.location:
+        value = constant
+        if not isinstance(constant.owner, ir.Block) and constant.owner.operation.block == pad.regions[0].blocks[0]:
+            value = constant.owner.operation.clone().results[0]
+        current = out
+        for dim, (lo, small, big) in enumerate(zip(low, inner, outer, strict=True)):
+            # Borders of the dims before this one are filled already, so only their interior is left.
+            for start, size in ((0, lo), (lo + small, big - lo - small)):
+                if size == 0:
+                    continue
+                offsets = [*low[:dim], start, *[0] * (len(outer) - dim - 1)]
+                sizes = [*inner[:dim], size, *outer[dim + 1 :]]
+                border = linalg.fill(value, outs=[_slice(current, offsets, sizes)])
+                current = _insert(border, current, offsets)
+        middle = _slice(current, low, inner)
+    written = None
+    if isinstance(producer, ir.Operation | ir.OpView):
+        destination = _empty_destination(producer.operation, ir.OpResult(source).result_number)
+        if destination is not None:
+            user, position = destination
+            # The destination must be defined before its first user.
+            for op in _border_chain(middle, out):
+                op.move_before(user)
+            user.operands[position] = middle
+            written = source
+    with ir.InsertionPoint(pad), pad.location:
+        if written is None:
+            written = linalg.copy(source, outs=[middle])
+        return _insert(written, current, low)
+
+
+def _border_chain(middle: ir.Value, out: ir.Value) -> list[ir.Operation]:
+    """Operations that `middle` is made from, in order, down to the destination argument."""
+    chain: list[ir.Operation] = []
+
+    def visit(value: ir.Value) -> None:
+        owner = value.owner
+        if isinstance(owner, ir.Block) or owner.operation in chain:
+            return
+        for operand in owner.operation.operands:
+            visit(operand)
+        chain.append(owner.operation)
+
+    visit(middle)
+    return chain

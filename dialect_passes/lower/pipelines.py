@@ -1,0 +1,44 @@
+"""Named pipelines of upstream passes, each step with its reason."""
+
+PREPARE = "builtin.module(linalg-generalize-named-ops,linalg-fuse-elementwise-ops,canonicalize,cse)"
+
+BUFFERIZE = ",".join(
+    (
+        "builtin.module(eliminate-empty-tensors",
+        "one-shot-bufferize{bufferize-function-boundaries function-boundary-type-conversion=identity-layout-map}",
+        "drop-equivalent-buffer-results",  # results are destinations already
+        "canonicalize",
+        "cse",
+        "canonicalize)",  # copies of a buffer onto itself vanish only after CSE
+    )
+)
+
+TO_LLVM = ",".join(
+    (
+        "builtin.module(func.func(scf-forall-to-for",
+        "convert-linalg-to-loops)",  # what was not vectorized
+        "convert-vector-to-scf",
+        "canonicalize",
+        "cse",
+        "expand-strided-metadata",
+        "lower-affine",
+        "convert-scf-to-cf",
+        "convert-vector-to-llvm{enable-x86vector=%s}",
+        "convert-math-to-llvm",
+        "convert-math-to-libm",  # what no polynomial replaced
+        "convert-ub-to-llvm",
+        "finalize-memref-to-llvm",
+        "convert-func-to-llvm{use-bare-ptr-memref-call-conv=1}",
+        "convert-arith-to-llvm",
+        "convert-cf-to-llvm",
+        "convert-index-to-llvm",
+        "reconcile-unrealized-casts",
+        "canonicalize",
+        "cse)",
+    )
+)
+
+
+def to_llvm(x86: bool) -> str:
+    """Return the pipeline from buffers and vectors to the LLVM dialect."""
+    return TO_LLVM % ("true" if x86 else "false")

@@ -1,0 +1,139 @@
+"""Cut a bufferized task into sections: one function for each top-level `scf.forall`, and for what stands between.
+
+    func @task(%x, %y) { fill ...; scf.forall (%i, %j) in (4, 8) { BODY } }
+    -->
+    func @task_s0(%x, %y, %lo, %hi) { fill ... }                      1 chunk
+    func @task_s1(%x, %y, %lo, %hi) { for %c = %lo to %hi { %i, %j = delinearize %c; BODY } }    32 chunks
+
+A buffer that is allocated at the top level becomes one more argument, `scratch`.
+"""
+
+from dataclasses import dataclass
+from math import prod
+
+from mlir import ir
+from mlir.dialects import affine, arith, scf
+
+from ansorc.dialect_passes.ir_walk import body, functions, shape
+
+PURE = ("arith.", "affine.", "memref.subview", "memref.expand_shape", "memref.collapse_shape", "memref.cast",
+        "memref.reinterpret_cast", "memref.assume_alignment", "ub.", "vector.broadcast", "memref.get_global", "vector.step")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Section:
+    """One function `void name(T *args..., int64 lo, int64 hi)` and its number of chunks."""
+
+    name: str
+    chunks: int
+
+
+@dataclass(frozen=True)
+class SectionedTask:
+    """The sections of a task, in order, and the bytes of each scratch argument (they follow the task's own)."""
+
+    sections: tuple[Section, ...]
+    scratch: tuple[int, ...]
+
+
+def run(module: ir.Module) -> SectionedTask:
+    """Replace the only function of `module` by its sections."""
+    function = next(f for f in functions(module) if not f.attributes["sym_name"].value.startswith("ansorc_"))
+    scratch = _scratch_arguments(function)
+    groups = _group(function)
+    name = ir.StringAttr(function.attributes["sym_name"]).value
+    sections: list[Section] = []
+    for k in range(len(groups)):
+        clone = function.clone(ir.InsertionPoint(function))
+        clone.attributes["sym_name"] = ir.StringAttr.get(f"{name}_s{k}")
+        if "sym_visibility" in clone.attributes:
+            del clone.attributes["sym_visibility"]
+        sections.append(Section(f"{name}_s{k}", _keep_only(clone, k)))
+    function.erase()
+    return SectionedTask(tuple(sections), scratch)
+
+
+def _scratch_arguments(function: ir.Operation) -> tuple[int, ...]:
+    block, sizes = body(function), []
+    for op in [o.operation for o in block.operations]:
+        if op.name == "memref.alloc":
+            value = op.results[0]
+            width = ir.MemRefType(value.type).element_type
+            sizes.append(prod(shape(value)) * max(1, getattr(width, "width", 64) // 8))
+            op.results[0].replace_all_uses_with(block.add_argument(value.type, op.location))
+            op.erase()
+    for op in [o.operation for o in block.operations]:
+        if op.name == "memref.dealloc":
+            op.erase()
+    if "arg_attrs" in function.attributes:
+        del function.attributes["arg_attrs"]
+    return tuple(sizes)
+
+
+def _group(function: ir.Operation) -> list[list[int]]:
+    """Positions of the top-level operations of each section."""
+    groups: list[list[int]] = []
+    serial = False
+    for position, op in enumerate(body(function).operations):
+        name = op.operation.name
+        if name.startswith(PURE) or name in ("func.return", "memref.alloc"):
+            continue
+        if name == "scf.forall":
+            groups.append([position])
+            serial = False
+        elif serial:
+            groups[-1].append(position)
+        else:
+            groups.append([position])
+            serial = True
+    return groups
+
+
+def _keep_only(function: ir.Operation, index: int) -> int:
+    groups = _group(function)
+    operations = [o.operation for o in body(function).operations]
+    for k, group in reversed(list(enumerate(groups))):
+        if k != index:
+            for position in reversed(group):
+                operations[position].erase()
+    block = body(function)
+    with function.location:
+        lo = block.add_argument(ir.IndexType.get(), function.location)
+        hi = block.add_argument(ir.IndexType.get(), function.location)
+    kept = [operations[p] for p in groups[index]]
+    chunks = _chunk_loop(kept[0], lo, hi) if kept[0].name == "scf.forall" else 1
+    kind = ir.FunctionType.get([a.type for a in block.arguments], [])
+    function.attributes["function_type"] = ir.TypeAttr.get(kind)
+    return chunks
+
+
+def _chunk_loop(forall: ir.Operation, lo: ir.Value, hi: ir.Value) -> int:
+    lower, upper, step = (list(ir.DenseI64ArrayAttr(forall.attributes[f"static{n}Bound" if n != "Step" else "staticStep"])) for n in ("Lower", "Upper", "Step"))  # fmt: skip
+    extents = [-(-(u - low) // s) for low, u, s in zip(lower, upper, step, strict=True)]
+    inner = forall.regions[0].blocks[0]
+    with ir.InsertionPoint(forall), forall.location:
+        one = arith.constant(ir.IndexType.get(), 1)
+        loop = scf.ForOp(lo, hi, one)
+        with ir.InsertionPoint(loop.body):
+            terminator = scf.YieldOp([]).operation
+        rest: ir.Value = loop.induction_variable
+        values: list[ir.Value] = []
+        with ir.InsertionPoint(terminator):
+            for k in reversed(range(len(extents))):
+                if extents[k] == 1:
+                    index: ir.Value = arith.constant(ir.IndexType.get(), 0)
+                else:
+                    d = ir.AffineDimExpr.get(0)
+                    last = all(e == 1 for e in extents[:k])
+                    index = rest if last else affine.apply(ir.AffineMap.get(1, 0, [ir.AffineExpr.get_mod(d, extents[k])]), [rest])
+                    if not last:
+                        rest = affine.apply(ir.AffineMap.get(1, 0, [ir.AffineExpr.get_floor_div(d, extents[k])]), [rest])
+                scaled = ir.AffineDimExpr.get(0) * step[k] + lower[k]
+                values.insert(0, affine.apply(ir.AffineMap.get(1, 0, [scaled]), [index]))
+    for argument, value in zip(inner.arguments, values, strict=True):
+        argument.replace_all_uses_with(value)
+    for op in [o.operation for o in inner.operations]:
+        if op.name != "scf.forall.in_parallel":
+            op.move_before(terminator)
+    forall.erase()
+    return prod(extents)

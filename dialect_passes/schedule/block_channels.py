@@ -1,0 +1,185 @@
+"""Split the channel dimension of a task into [blocks][vectors][lanes].
+
+    linalg.generic over (n, oh, ow, co, kh, kw, ci)
+    -->
+    linalg.generic over (cb, n, oh, ow, cv, cl, kh, kw, ci)     co = (cb * vectors + cv) * lanes + cl
+
+The memory of every value stays the same, except that of constants: their blocks move to the front, so that one block
+is one contiguous panel (`[cb][kh][kw][ci][cv][cl]`). The returned packing says how numpy makes those.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlir import ir
+
+from ansorc.dialect_passes.ir_walk import body, indexing_maps, iterators, segments, shape
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How a constant argument is laid out: reshape, then transpose."""
+
+    shape: tuple[int, ...]
+    order: tuple[int, ...]
+
+
+class CannotBlock(Exception):
+    """The channel dimension cannot be followed through the task."""
+
+
+def channel_positions(function: ir.Operation) -> dict[ir.Value, int]:
+    """Follow the last dimension of the result through the task: value -> position of the channel dimension.
+
+    Raises CannotBlock where it meets anything but a plain projection.
+    """
+    result = list(body(function).operations)[-1].operands[0]
+    positions: dict[ir.Value, int] = {result: len(shape(result)) - 1}
+    pending = [result]
+    while pending:
+        value = pending.pop()
+        if isinstance(value.owner, ir.Block):
+            continue
+        op = value.owner.operation
+        if op.name == "tensor.pad":
+            found = [(op.operands[0], positions[value])]
+        elif op.name == "linalg.generic":
+            found = _operand_positions(op, positions[value])
+        elif op.name == "tensor.empty":
+            continue
+        else:
+            raise CannotBlock(op.name)
+        for operand, position in found:
+            if positions.setdefault(operand, position) != position:
+                raise CannotBlock("one value is read with two channel dimensions")
+            if operand not in pending:
+                pending.append(operand)
+    return positions
+
+
+def _operand_positions(op: ir.Operation, out_position: int) -> list[tuple[ir.Value, int]]:
+    maps = indexing_maps(op)
+    channel = maps[-1].results[out_position]
+    if not isinstance(channel, ir.AffineDimExpr):
+        raise CannotBlock("channel is not a plain loop")
+    found: list[tuple[ir.Value, int]] = []
+    for operand, m in zip(op.operands, maps, strict=True):
+        at = [k for k, e in enumerate(m.results) if e == channel]
+        if any(e != channel and _reads(e, ir.AffineDimExpr(channel).position, m.n_dims) for e in m.results) or len(at) > 1:
+            raise CannotBlock("channel is part of a compound index")
+        if at:
+            found.append((operand, at[0]))
+    return found
+
+
+def _reads(expr: ir.AffineExpr, dim: int, n_dims: int) -> bool:
+    m = ir.AffineMap.get(n_dims, 0, [expr])
+    zeros = [ir.AffineConstantExpr.get(0)] * n_dims
+    moved = [*zeros[:dim], ir.AffineConstantExpr.get(1), *zeros[dim + 1 :]]
+    at = [str(ir.AffineExpr.compose(e, ir.AffineMap.get(0, 0, v))) for v in (zeros, moved) for e in m.results]
+    return at[0] != at[1]
+
+
+def run(function: ir.Operation, lanes: int, vectors: int) -> dict[int, Packing]:
+    """Rewrite `function` in place; return {argument number: packing} of its constants.
+
+    Raises CannotBlock (before anything is changed) when the channel cannot be followed.
+    """
+    positions = channel_positions(function)
+    block = body(function)
+    constant = _constant_arguments(function)
+    packings: dict[int, Packing] = {}
+    packed: set[ir.Value] = set()
+    for argument in block.arguments:
+        if argument not in positions:
+            continue
+        split = _split(shape(argument), positions[argument], lanes, vectors)
+        if argument.arg_number in constant and positions[argument] > 0:
+            at = positions[argument]
+            order = (at, *range(at), *range(at + 1, len(split)))
+            packings[argument.arg_number] = Packing(tuple(split), order)
+            packed.add(argument)
+            split = [split[k] for k in order]
+        argument.set_type(ir.RankedTensorType.get(split, ir.RankedTensorType(argument.type).element_type))
+    for op in list(block.operations):
+        _rewrite(op.operation, positions, packed, lanes, vectors)
+    _retype(function)
+    return packings
+
+
+def _constant_arguments(function: ir.Operation) -> set[int]:
+    if "arg_attrs" not in function.attributes:
+        return set()
+    entries = ir.ArrayAttr(function.attributes["arg_attrs"])
+    return {k for k, a in enumerate(entries) if "ansorc.constant" in ir.DictAttr(a)}
+
+
+def _split(sizes: Sequence[int], at: int, lanes: int, vectors: int) -> list[int]:
+    return [*sizes[:at], sizes[at] // (lanes * vectors), vectors, lanes, *sizes[at + 1 :]]
+
+
+def _rewrite(op: ir.Operation, positions: dict[ir.Value, int], packed: set[ir.Value], lanes: int, vectors: int) -> None:
+    if len(op.results) != 1 or op.results[0] not in positions:
+        return
+    old = op.results[0]
+    at = positions[old]
+    kind = ir.RankedTensorType.get(
+        _split(shape(old), at, lanes, vectors), ir.RankedTensorType(old.type).element_type
+    )
+    with ir.InsertionPoint(op), op.location:
+        attributes = _attributes(op)
+        if op.name == "linalg.generic":
+            attributes |= _blocked_loops(op, at, positions, packed)
+        elif op.name == "tensor.pad":
+            for name in ("static_low", "static_high"):
+                amounts = list(ir.DenseI64ArrayAttr(op.attributes[name]))
+                attributes[name] = ir.DenseI64ArrayAttr.get([*amounts[: at + 1], 0, 0, *amounts[at + 1 :]])
+        new = ir.Operation.create(op.name, [kind], list(op.operands), attributes, regions=len(op.regions))
+    if op.regions:
+        op.regions[0].blocks[0].append_to(new.regions[0])
+        if op.name == "tensor.pad":
+            for _ in range(2):
+                new.regions[0].blocks[0].add_argument(ir.IndexType.get(), op.location)
+    positions[new.results[0]] = at
+    old.replace_all_uses_with(new.results[0])
+    op.erase()
+
+
+def _attributes(op: ir.Operation) -> dict[str, ir.Attribute]:
+    return {name: op.attributes[name] for name in op.attributes}
+
+
+def _blocked_loops(
+    op: ir.Operation, out_at: int, positions: dict[ir.Value, int], packed: set[ir.Value]
+) -> dict[str, ir.Attribute]:
+    maps, kinds = indexing_maps(op), iterators(op)
+    channel = ir.AffineDimExpr(maps[-1].results[out_at]).position
+    count = len(kinds) + 2
+    dim = ir.AffineDimExpr.get
+    # New loops: block first, the others in order, channel replaced by (vector, lane).
+    renamed: list[ir.AffineExpr] = []
+    for k in range(len(kinds)):
+        renamed.append(dim(k + 1 if k <= channel else k + 2))
+    substitution = ir.AffineMap.get(count, 0, renamed)
+    triple = [dim(0), dim(channel + 1), dim(channel + 2)]
+    new_maps: list[ir.AffineMap] = []
+    for operand, m in zip(op.operands, maps, strict=True):
+        results: list[ir.AffineExpr] = []
+        for e in m.results:
+            results += triple if e == dim(channel) else [ir.AffineExpr.compose(e, substitution)]
+        if operand in packed:
+            at = positions[operand]
+            results = [results[at], *results[:at], *results[at + 1 :]]
+        new_maps.append(ir.AffineMap.get(count, 0, results))
+    kinds = ["parallel", *kinds[:channel], "parallel", "parallel", *kinds[channel + 1 :]]
+    return {
+        "indexing_maps": ir.ArrayAttr.get([ir.AffineMapAttr.get(m) for m in new_maps]),
+        "iterator_types": ir.ArrayAttr.get([ir.Attribute.parse(f"#linalg.iterator_type<{k}>") for k in kinds]),
+    }
+
+
+def _retype(function: ir.Operation) -> None:
+    block = body(function)
+    results = [v.type for v in list(block.operations)[-1].operands]
+    kind = ir.FunctionType.get([a.type for a in block.arguments], results)
+    function.attributes["function_type"] = ir.TypeAttr.get(kind)

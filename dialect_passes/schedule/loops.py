@@ -1,0 +1,47 @@
+"""The schedule that fits every task: each structured operation alone, its outer loops in parallel, plain loops inside."""
+
+from mlir import ir
+
+from ansorc.dialect_passes.ir_walk import body, iterators, indexing_maps, shape
+from ansorc.dialect_passes.schedule.words import match_attribute, script, tile
+
+TARGET_CHUNKS = 64
+
+
+def emit(function: ir.Operation) -> str | None:
+    """Mark the operations of `function` and return the script that tiles them; None where nothing is worth a loop."""
+    steps: list[str] = []
+    for k, op in enumerate([o.operation for o in body(function).operations]):
+        if op.name != "linalg.generic":
+            continue
+        sizes = _chunk(loop_extents(op), iterators(op))
+        if not any(sizes):
+            continue
+        with function.context:
+            op.attributes[f"ansorc.loop{k}"] = ir.UnitAttr.get()
+        steps += [match_attribute(f"%op{k}", f"ansorc.loop{k}"), tile(f"%op{k}", f"%t{k}", [f"%l{k}"], sizes, "forall")]
+    return script(*steps) if steps else None
+
+
+def loop_extents(op: ir.Operation) -> list[int]:
+    """Return the static extents of the loops of a `linalg.generic`."""
+    extents = [0] * len(iterators(op))
+    for operand, m in zip(op.operands, indexing_maps(op), strict=True):
+        for e, size in zip(m.results, shape(operand), strict=True):
+            if isinstance(e, ir.AffineDimExpr):
+                extents[e.position] = size
+    return extents
+
+
+def _chunk(extents: list[int], kinds: list[str]) -> list[int]:
+    """Tile sizes 1 for outer parallel loops until there are enough chunks; the innermost loop stays whole."""
+    sizes, chunks = [0] * len(extents), 1
+    for k in range(len(extents) - 1):
+        if kinds[k] != "parallel" or chunks >= TARGET_CHUNKS:
+            break
+        if extents[k] > 1:
+            sizes[k] = 1
+            chunks *= extents[k]
+    while sizes and sizes[-1] == 0:
+        sizes.pop()
+    return sizes

@@ -1,0 +1,41 @@
+"""The last part of every schedule, in two scripts: vectorize on tensors; then, on buffers, lower vectors to one dimension."""
+
+from ansorc.dialect_passes.schedule.words import OP, cse, match_ops, patterns, script
+
+# `structured.vectorize` on the operations themselves: vectorize_children_and_apply_patterns folds rank-reducing slices
+# wrongly (docs/pitfalls.md).
+VECTORIZE = script(
+    match_ops("%ops", "linalg.generic"),
+    f"  transform.structured.vectorize %ops : {OP}",
+    match_ops("%f", "func.func"),
+    patterns("%f", "vector.reduction_to_contract", "vector.transfer_permutation_patterns", "canonicalization"),
+    cse("%f"),
+    match_ops("%loops", "scf.for"),
+    f"  transform.apply_licm to %loops : {OP}",
+    f"  transform.loop.hoist_loop_invariant_subsets %loops : {OP}",
+    patterns("%f", "canonicalization"),
+    f"  transform.bufferization.eliminate_empty_tensors %m : {OP}",
+)
+
+LOWER_VECTORS = script(
+    match_ops("%f", "func.func"),
+    patterns("%f", "canonicalization"),
+    cse("%f"),
+    patterns("%f", "canonicalization"),
+    patterns("%f", 'vector.lower_contraction lowering_strategy = "outerproduct"'),
+    patterns(
+        "%f",
+        "vector.lower_outerproduct",
+        'vector.lower_transpose lowering_strategy = "shuffle_16x16"',
+        "vector.lower_broadcast",
+        'vector.lower_multi_reduction lowering_strategy = "innerparallel"',
+        "vector.transfer_permutation_patterns",
+    ),
+    patterns(
+        "%f",
+        "vector.transfer_to_scf max_transfer_rank = 1 full_unroll = true",
+        "vector.lower_transfer max_transfer_rank = 1",
+    ),
+    patterns("%f", "canonicalization"),
+    cse("%f"),
+)
