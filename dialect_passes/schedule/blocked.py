@@ -13,15 +13,17 @@ from ansorc.dialect_passes.schedule.words import OP, cse, fuse, match_attribute,
 
 @dataclass(frozen=True)
 class BlockedDecisions:
-    """Loops of the root are [cb, outer..., row, vector, lane]; those of the anchor have its reductions behind them."""
+    """Loops of the root are [cb, outer..., vector, lane]; those of the anchor have its reductions behind them."""
 
     lanes: int
     vectors: int
     row_tile: int
+    row: int
+    """Which of [cb, outer...] the register tile covers."""
     chunk: tuple[int, ...]
-    """Tile sizes of the parallel chunk for [cb, outer..., row]; 0: the whole extent."""
+    """Tile sizes of the parallel chunk for [cb, outer...]; 0: the whole extent."""
     extents: tuple[int, ...]
-    """Extents of [cb, outer..., row]."""
+    """Extents of [cb, outer...]."""
     reductions: tuple[int, ...]
     """Extents of the anchor's reduction loops; empty without an anchor."""
     separate_root: bool
@@ -51,19 +53,19 @@ def emit(d: BlockedDecisions) -> str:
             into = f"%into{level + 1}_{k}"
         level += 1
 
-    descend(list(d.chunk), "forall")
+    if any(d.chunk):
+        descend(list(d.chunk), "forall")
     inner = [c or e for c, e in zip(d.chunk, d.extents, strict=True)]
-    last = len(inner) - 1
-    for k in range(last):
-        if inner[k] > 1:
+    for k in range(len(inner)):
+        if inner[k] > 1 and k != d.row:
             descend([0] * k + [1], "for")
     row_loop = ""
-    if inner[last] > d.row_tile:
-        descend([0] * last + [d.row_tile], "for")
+    if inner[d.row] > d.row_tile:
+        descend([0] * d.row + [d.row_tile], "for")
         row_loop = f"%loop{level}"
     if d.reductions:
         steps += _reduce(d, f"%anchor{level}" if d.separate_root else f"%root{level}")
-    if row_loop and inner[last] % d.row_tile:
+    if row_loop and inner[d.row] % d.row_tile:
         steps.append(f'  %cast = transform.cast {row_loop} : {OP} to !transform.op<"scf.for">')
         steps.append(f'  %main, %rest = transform.loop.peel %cast : (!transform.op<"scf.for">) -> ({OP}, {OP})')
     steps += [

@@ -2,7 +2,8 @@
 
 from mlir import ir
 
-from ansorc.dialect_passes.ir_walk import body, iterators, indexing_maps, shape
+from ansorc.dialect_passes.ir_walk import body, iterators
+from ansorc.dialect_passes.schedule.shape_of_task import loop_extents
 from ansorc.dialect_passes.schedule.words import match_attribute, script, tile
 
 TARGET_CHUNKS = 64
@@ -21,16 +22,6 @@ def emit(function: ir.Operation) -> str | None:
             op.attributes[f"ansorc.loop{k}"] = ir.UnitAttr.get()
         steps += [match_attribute(f"%op{k}", f"ansorc.loop{k}"), tile(f"%op{k}", f"%t{k}", [f"%l{k}"], sizes, "forall")]
     return script(*steps) if steps else None
-
-
-def loop_extents(op: ir.Operation) -> list[int]:
-    """Return the static extents of the loops of a `linalg.generic`."""
-    extents = [0] * len(iterators(op))
-    for operand, m in zip(op.operands, indexing_maps(op), strict=True):
-        for e, size in zip(m.results, shape(operand), strict=True):
-            if isinstance(e, ir.AffineDimExpr):
-                extents[e.position] = size
-    return extents
 
 
 def _chunk(extents: list[int], kinds: list[str]) -> list[int]:

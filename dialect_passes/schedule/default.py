@@ -1,0 +1,52 @@
+"""The schedule that a task gets without any search."""
+
+from dataclasses import dataclass
+
+from mlir import ir
+
+from ansorc.dialect_passes.ir_walk import functions
+from ansorc.dialect_passes.schedule import block_channels, blocked, blocked_default, loops
+from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
+from ansorc.dialect_passes.schedule.machine import Machine
+from ansorc.dialect_passes.schedule.shape_of_task import NoSingleAnchor, TaskShape, analyse
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A transform script (None: nothing to tile) and the layout that it wants of constant arguments."""
+
+    kind: str
+    script: str | None
+    packings: dict[int, Packing]
+    vectorize: bool
+
+
+def schedule(module: ir.Module, machine: Machine, allowed: tuple[str, ...] = ("blocked", "loops")) -> Schedule:
+    """Choose a schedule for the only function of `module` and prepare its operations for the script.
+
+    `allowed` are the kinds to try, in order; "loops" fits every task.
+    """
+    function = next(functions(module))
+    if "blocked" in allowed:
+        try:
+            return _blocked(function, analyse(function), machine)
+        except (NoSingleAnchor, CannotBlock):
+            pass
+    return Schedule("loops", loops.emit(function), {}, vectorize=False)
+
+
+def _blocked(function: ir.Operation, task: TaskShape, machine: Machine) -> Schedule:
+    if not task.parallel:
+        raise CannotBlock("no loops")
+    element = ir.RankedTensorType(task.root.results[0].type).element_type
+    separate = task.anchor is not None and task.anchor != task.root
+    found = blocked_default.Loops(task.parallel, task.reductions, task.contraction, separate)
+    decisions = blocked_default.choose(found, machine, max(1, getattr(element, "width", 64) // 8))
+    if decisions is None:
+        raise CannotBlock("channels do not fill a vector")
+    with function.context:
+        for name, op in (("root", task.root), ("anchor", task.anchor), ("fill", task.fill)):
+            if op is not None:
+                op.attributes[f"ansorc.{name}"] = ir.UnitAttr.get()
+    packings = block_channels.run(function, decisions.lanes, decisions.vectors)
+    return Schedule("blocked", blocked.emit(decisions), packings, vectorize=True)

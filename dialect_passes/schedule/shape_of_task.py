@@ -1,0 +1,98 @@
+"""What a schedule has to know about a task: its root, its anchor, its fill and their extents."""
+
+from dataclasses import dataclass
+from math import prod
+
+from mlir import ir
+
+from ansorc.dialect_passes.ir_walk import body, indexing_maps, iterators, segments, shape
+
+
+@dataclass(frozen=True)
+class TaskShape:
+    """The operations that matter to a schedule, and the extents of their loops."""
+
+    root: ir.Operation
+    """The generic that writes the result (before a trailing pad)."""
+    anchor: ir.Operation | None
+    """The generic with reductions; it may be the root; None where the task is elementwise."""
+    fill: ir.Operation | None
+    parallel: tuple[int, ...]
+    """Extents of the root's loops (all of them parallel, the last one is the channel)."""
+    reductions: tuple[int, ...]
+    contraction: bool
+    """Whether a reduction runs over something besides a window: weights are read from a panel."""
+
+    @property
+    def work(self) -> int:
+        """Steps of the innermost body."""
+        return prod(self.parallel) * prod(self.reductions)
+
+
+class NoSingleAnchor(Exception):
+    """The task is more than one anchor with an elementwise epilogue."""
+
+
+def loop_extents(op: ir.Operation) -> list[int]:
+    """Return the static extents of the loops of a `linalg.generic`."""
+    extents = [0] * len(iterators(op))
+    for operand, m in zip(op.operands, indexing_maps(op), strict=True):
+        for e, size in zip(m.results, shape(operand), strict=True):
+            if isinstance(e, ir.AffineDimExpr):
+                extents[ir.AffineDimExpr(e).position] = size
+    return extents
+
+
+def analyse(function: ir.Operation) -> TaskShape:
+    """Find root, anchor and fill; raises NoSingleAnchor."""
+    block = body(function)
+    if len(list(block.operations)[-1].operands) != 1:
+        raise NoSingleAnchor("several results")
+    root = _producer(list(block.operations)[-1].operands[0])
+    if root is not None and root.name == "tensor.pad":
+        root = _producer(root.operands[0])
+    if root is None or root.name != "linalg.generic":
+        raise NoSingleAnchor(f"result made by {root.name if root else 'an argument'}")
+    anchor = root if "reduction" in iterators(root) else _anchor_before(root)
+    extents = loop_extents(root)
+    parallel = sum(k == "parallel" for k in iterators(root))
+    fill, reductions, contraction = None, (), False
+    if anchor is not None:
+        fill = _producer(anchor.operands[segments(anchor)[0]])
+        count = sum(k == "parallel" for k in iterators(anchor))
+        if count != parallel:
+            raise NoSingleAnchor("anchor and epilogue have different loops")
+        reductions = tuple(loop_extents(anchor)[count:])
+        contraction = _is_contraction(anchor, count)
+    known = {o for o in (root, anchor, fill) if o is not None}
+    for op in block.operations:
+        other = op.operation
+        if other.name == "linalg.generic" and other not in known:
+            raise NoSingleAnchor("several structured operations")
+    return TaskShape(root, anchor, fill, tuple(extents[:parallel]), reductions, contraction)
+
+
+def _producer(value: ir.Value) -> ir.Operation | None:
+    return None if isinstance(value.owner, ir.Block) else value.owner.operation
+
+
+def _anchor_before(root: ir.Operation) -> ir.Operation | None:
+    count = segments(root)[0]
+    found: list[ir.Operation] = []
+    for operand, m in zip(list(root.operands)[:count], indexing_maps(root), strict=False):
+        producer = _producer(operand)
+        if producer is None or producer.name in ("arith.constant", "tensor.empty"):
+            continue
+        if producer.name != "linalg.generic" or m != ir.AffineMap.get_identity(m.n_dims):
+            raise NoSingleAnchor(f"epilogue reads {producer.name} in another order")
+        found.append(producer)
+    if len(found) > 1 or (found and "reduction" not in iterators(found[0])):
+        raise NoSingleAnchor("several producers")
+    return found[0] if found else None
+
+
+def _is_contraction(anchor: ir.Operation, parallel: int) -> bool:
+    """Whether some operand is read by channel and reduction alone, and another without the channel."""
+    channel = ir.AffineDimExpr.get(parallel - 1)
+    with_channel = [channel in list(m.results) for m in indexing_maps(anchor)[:-1]]
+    return any(with_channel) and not all(with_channel)
