@@ -9,7 +9,7 @@ from mlir.dialects import llvm as llvm_dialect
 from mlir.dialects.transform import interpreter
 from mlir.passmanager import PassManager
 
-from ansorc.dialect_passes.lower import destination, expand_math, order_loops, sections, strided_slices
+from ansorc.dialect_passes.lower import copies, destination, expand_math, order_loops, sections, strided_slices
 from ansorc.dialect_passes.lower.pipelines import BUFFERIZE, PREPARE, to_llvm
 from ansorc.dialect_passes.lower.sections import Section
 from ansorc.dialect_passes.schedule import default
@@ -55,6 +55,7 @@ def to_scheduled(module: ir.Module, machine: Machine, kinds: tuple[str, ...]) ->
 def to_bufferized(module: ir.Module) -> None:
     """Stage `scheduled` -> `bufferized`."""
     run_passes(module, BUFFERIZE)
+    copies.run(module)
 
 
 def to_llvm_dialect(module: ir.Module, machine: Machine) -> sections.SectionedTask:

@@ -50,4 +50,4 @@ def segments(op: ir.Operation) -> tuple[int, int]:
 def shape(value: ir.Value) -> list[int]:
     """Return the static shape of a tensor or memref value; a scalar has none."""
     kind = value.type
-    return list(ir.ShapedType(kind).shape) if ir.ShapedType.isinstance(kind) else []
+    return list(kind.shape) if isinstance(kind, ir.ShapedType) else []

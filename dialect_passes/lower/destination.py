@@ -29,6 +29,8 @@ def _give_destinations(function: ir.Operation) -> None:
         for k, result in enumerate(list(ret.operands)):
             out = block.add_argument(result.type, function.location)
             ret.operands[k] = _write_into(result, out, ret)
+            if result.owner != block and result.owner.operation.name == "tensor.pad":
+                result.owner.operation.erase()  # it would be bufferized, dead or not
         types = [a.type for a in block.arguments]
         results = [v.type for v in ret.operands]
         function.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(types, results))
@@ -96,7 +98,9 @@ def _pad_into(pad: ir.Operation, out: ir.Value) -> ir.Value:
     with ir.InsertionPoint(pad), pad.location:
         value = constant
         if not isinstance(constant.owner, ir.Block) and constant.owner.operation.block == pad.regions[0].blocks[0]:
-            value = constant.owner.operation.clone().results[0]
+            # At the start, where it dominates whatever the border is moved before.
+            start = ir.InsertionPoint.at_block_begin(pad.block)
+            value = constant.owner.operation.clone(start).results[0]
         current = out
         for dim, (lo, small, big) in enumerate(zip(low, inner, outer, strict=True)):
             # Borders of the dims before this one are filled already, so only their interior is left.
@@ -125,12 +129,14 @@ def _pad_into(pad: ir.Operation, out: ir.Value) -> ir.Value:
 
 
 def _border_chain(middle: ir.Value, out: ir.Value) -> list[ir.Operation]:
-    """Operations that `middle` is made from, in order, down to the destination argument."""
+    """Operations but constants that `middle` is made from, in order, down to the destination argument."""
     chain: list[ir.Operation] = []
 
     def visit(value: ir.Value) -> None:
         owner = value.owner
         if isinstance(owner, ir.Block) or owner.operation in chain:
+            return
+        if owner.operation.name == "arith.constant":
             return
         for operand in owner.operation.operands:
             visit(operand)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import prod
 
 from mlir import ir
-from mlir.dialects import affine, arith, scf
+from mlir.dialects import affine, arith, func, scf
 
 from ansorc.dialect_passes.ir_walk import body, functions, shape
 
@@ -39,6 +39,7 @@ class SectionedTask:
 def run(module: ir.Module) -> SectionedTask:
     """Replace the only function of `module` by its sections."""
     function = next(f for f in functions(module) if not f.attributes["sym_name"].value.startswith("ansorc_"))
+    _drop_results(function)
     scratch = _scratch_arguments(function)
     groups = _group(function)
     name = ir.StringAttr(function.attributes["sym_name"]).value
@@ -51,6 +52,21 @@ def run(module: ir.Module) -> SectionedTask:
         sections.append(Section(f"{name}_s{k}", _keep_only(clone, k)))
     function.erase()
     return SectionedTask(tuple(sections), scratch)
+
+
+def _drop_results(function: ir.Operation) -> None:
+    """Results are destination arguments by now; say so instead of returning them."""
+    ret = list(body(function).operations)[-1].operation
+    for value in ret.operands:
+        if not isinstance(value.owner, ir.Block):
+            raise ResultNotInPlaceError(str(value))
+    with ir.InsertionPoint(ret), ret.location:
+        func.ReturnOp([])
+    ret.erase()
+
+
+class ResultNotInPlaceError(Exception):
+    """Bufferization made a result in a buffer of its own instead of in its destination."""
 
 
 def _scratch_arguments(function: ir.Operation) -> tuple[int, ...]:

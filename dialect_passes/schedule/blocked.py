@@ -26,18 +26,14 @@ class BlockedDecisions:
     """Extents of [cb, outer...]."""
     reductions: tuple[int, ...]
     """Extents of the anchor's reduction loops; empty without an anchor."""
-    separate_root: bool
-    """Whether an elementwise epilogue follows the anchor."""
     unroll: bool
     """Unroll the reduction loops (small windows without channel reduction)."""
 
 
 def emit(d: BlockedDecisions) -> str:
     """Return the transform script that tiles and fuses; vectorization follows in its own scripts."""
-    steps = [match_attribute("%root0", "ansorc.root" if d.separate_root or not d.reductions else "ansorc.anchor")]
-    followers = ["fill"] if d.reductions else []
-    if d.separate_root and d.reductions:
-        followers = ["anchor", "fill"]
+    steps = [match_attribute("%root0", "ansorc.root")]
+    followers = ["anchor", "fill"] if d.reductions else []
     steps += [match_attribute(f"%{name}0", f"ansorc.{name}") for name in followers]
     level = 0
 
@@ -64,7 +60,7 @@ def emit(d: BlockedDecisions) -> str:
         descend([0] * d.row + [d.row_tile], "for")
         row_loop = f"%loop{level}"
     if d.reductions:
-        steps += _reduce(d, f"%anchor{level}" if d.separate_root else f"%root{level}")
+        steps += _reduce(d, f"%anchor{level}")
     if row_loop and inner[d.row] % d.row_tile:
         steps.append(f'  %cast = transform.cast {row_loop} : {OP} to !transform.op<"scf.for">')
         steps.append(f'  %main, %rest = transform.loop.peel %cast : (!transform.op<"scf.for">) -> ({OP}, {OP})')

@@ -31,7 +31,6 @@ class Loops:
     parallel: tuple[int, ...]
     reductions: tuple[int, ...]
     contraction: bool
-    separate_root: bool
 
 
 def divisors(number: int) -> list[int]:
@@ -65,7 +64,7 @@ def choose(loops: Loops, machine: Machine, element_bytes: int) -> BlockedDecisio
     chunk = _chunk(extents, row, row_tile, total)
     steps = prod(loops.reductions) * row_tile * vectors
     return BlockedDecisions(
-        lanes, vectors, row_tile, row, chunk, extents, loops.reductions, loops.separate_root,
+        lanes, vectors, row_tile, row, chunk, extents, loops.reductions,
         unroll=not loops.contraction and bool(loops.reductions) and steps <= MAX_UNROLLED,
     )  # fmt: skip
 

@@ -39,8 +39,7 @@ def _blocked(function: ir.Operation, task: TaskShape, machine: Machine) -> Sched
     if not task.parallel:
         raise CannotBlock("no loops")
     element = ir.RankedTensorType(task.root.results[0].type).element_type
-    separate = task.anchor is not None and task.anchor != task.root
-    found = blocked_default.Loops(task.parallel, task.reductions, task.contraction, separate)
+    found = blocked_default.Loops(task.parallel, task.reductions, task.contraction)
     decisions = blocked_default.choose(found, machine, max(1, getattr(element, "width", 64) // 8))
     if decisions is None:
         raise CannotBlock("channels do not fill a vector")

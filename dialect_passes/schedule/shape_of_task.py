@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import prod
 
 from mlir import ir
+from mlir.dialects import linalg
 
 from ansorc.dialect_passes.ir_walk import body, indexing_maps, iterators, segments, shape
 
@@ -15,7 +16,7 @@ class TaskShape:
     root: ir.Operation
     """The generic that writes the result (before a trailing pad)."""
     anchor: ir.Operation | None
-    """The generic with reductions; it may be the root; None where the task is elementwise."""
+    """The generic with reductions; None where the task is elementwise."""
     fill: ir.Operation | None
     parallel: tuple[int, ...]
     """Extents of the root's loops (all of them parallel, the last one is the channel)."""
@@ -44,7 +45,7 @@ def loop_extents(op: ir.Operation) -> list[int]:
 
 
 def analyse(function: ir.Operation) -> TaskShape:
-    """Find root, anchor and fill; raises NoSingleAnchor."""
+    """Find root, anchor and fill, and give an anchor without epilogue one that copies; raises NoSingleAnchor."""
     block = body(function)
     if len(list(block.operations)[-1].operands) != 1:
         raise NoSingleAnchor("several results")
@@ -53,7 +54,11 @@ def analyse(function: ir.Operation) -> TaskShape:
         root = _producer(root.operands[0])
     if root is None or root.name != "linalg.generic":
         raise NoSingleAnchor(f"result made by {root.name if root else 'an argument'}")
-    anchor = root if "reduction" in iterators(root) else _anchor_before(root)
+    if "reduction" in iterators(root):
+        anchor = root
+        root = add_epilogue(anchor)
+    else:
+        anchor = _anchor_before(root)
     extents = loop_extents(root)
     parallel = sum(k == "parallel" for k in iterators(root))
     fill, reductions, contraction = None, (), False
@@ -70,6 +75,33 @@ def analyse(function: ir.Operation) -> TaskShape:
         if other.name == "linalg.generic" and other not in known:
             raise NoSingleAnchor("several structured operations")
     return TaskShape(root, anchor, fill, tuple(extents[:parallel]), reductions, contraction)
+
+
+def add_epilogue(anchor: ir.Operation) -> ir.Operation:
+    """Put an elementwise copy behind an anchor that is its own root: only a consumer can be tiled with its fill."""
+    old = anchor.results[0]
+    kind = ir.RankedTensorType(old.type)
+    rank = len(kind.shape)
+    identity = ir.AffineMapAttr.get(ir.AffineMap.get_identity(rank))
+    with anchor.location, ir.InsertionPoint(anchor):
+        out = ir.Operation.create("tensor.empty", [kind], []).results[0]
+        copy = ir.Operation.create(
+            "linalg.generic",
+            [kind],
+            [old, out],
+            {
+                "indexing_maps": ir.ArrayAttr.get([identity, identity]),
+                "iterator_types": ir.ArrayAttr.get([ir.Attribute.parse("#linalg.iterator_type<parallel>")] * rank),
+                "operandSegmentSizes": ir.DenseI32ArrayAttr.get([1, 1]),
+            },
+            regions=1,
+        )
+        inner = copy.regions[0].blocks.append(kind.element_type, kind.element_type)
+        with ir.InsertionPoint(inner):
+            linalg.YieldOp([inner.arguments[0]])
+    copy.move_after(anchor)
+    old.replace_all_uses_except(copy.results[0], copy)
+    return copy
 
 
 def _producer(value: ir.Value) -> ir.Operation | None:
