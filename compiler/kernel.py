@@ -9,7 +9,7 @@ from mlir.dialects import llvm as llvm_dialect
 from mlir.dialects.transform import interpreter
 from mlir.passmanager import PassManager
 
-from ansorc.dialect_passes.lower import copies, destination, expand_math, order_loops, sections, strided_slices
+from ansorc.dialect_passes.lower import copies, destination, expand_math, order_loops, reassociate, sections, strided_slices
 from ansorc.dialect_passes.lower.pipelines import BUFFERIZE, PREPARE, to_llvm
 from ansorc.dialect_passes.lower.sections import Section
 from ansorc.dialect_passes.schedule import default
@@ -49,6 +49,8 @@ def to_scheduled(module: ir.Module, machine: Machine, kinds: tuple[str, ...]) ->
     if chosen.vectorize:
         strided_slices.run(module)
         transform(module, VECTORIZE)
+    else:
+        reassociate.run(module)
     return Scheduled(chosen.kind, chosen.script, chosen.packings, chosen.vectorize)
 
 

@@ -1,7 +1,112 @@
-"""Replace transcendental functions by polynomials in `arith`, so that they vectorize."""
+"""Replace transcendental functions by polynomials in `arith`, so that they vectorize.
+
+Every function takes and gives f32. Coefficients are least-maximum-error fits made in float64 for the ranges named beside
+them. NaN stays NaN and infinities have their limits.
+"""
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from mlir import ir
+from mlir.dialects import arith, math
+
+from ansorc.dialect_passes.ir_walk import collect
+
+LOG2_E = 1.4426950408889634
+LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4  # the high part has 9 trailing zero bits: n * high is exact
+ROUNDING = 12582912.0  # 1.5 * 2**23: adding it rounds to an integer in the low bits
+EXP_LOWEST, EXP_HIGHEST = -104.0, 89.0  # beyond, exp is 0 or infinity in f32
+
+# (exp(r) - 1 - r) / r**2 for |r| <= ln(2) / 2
+EXP = (0.5, 0.16666573286056519, 0.04166686162352562, 0.008363739587366581, 0.0013901529600843787)
+# (tanh(x) / x - 1) / t, t = x**2 <= 0.4
+TANH = (-0.333333283662796, 0.13332746922969818, -0.05384669825434685, 0.0209750197827816, -0.00606223801150918)
+# erf(x) / x, t = x**2 <= 1
+ERF = (1.1283791065216064, -0.3761262595653534, 0.1128358542919159, -0.026853810995817184,
+       0.005188327748328447, -0.0008010192541405559, 7.853857823647559e-05)  # fmt: skip
+# ln(erfc(x)) for 0.95 <= x <= 4; erf is 1 in f32 beyond
+LN_ERFC = (0.00017812418809626251, -1.1295273303985596, -0.6333328485488892, -0.10827848315238953,
+           0.025101762264966965, -0.004153776448220015, 0.00042650545947253704, -1.926274308061693e-05, -1.6974523475710157e-07)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Scalars:
+    """f32 and i32 arithmetic at the insertion point."""
+
+    f32: ir.Type
+    i32: ir.Type
+
+    def number(self, value: float) -> ir.Value:
+        return arith.constant(self.f32, struct.unpack("f", struct.pack("f", value))[0])
+
+    def integer(self, value: int) -> ir.Value:
+        return arith.constant(self.i32, value)
+
+    def add(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        return arith.addf(a, b, fastmath=arith.FastMathFlags.contract)
+
+    def mul(self, a: ir.Value, b: ir.Value) -> ir.Value:
+        return arith.mulf(a, b, fastmath=arith.FastMathFlags.contract)
+
+    def polynomial(self, x: ir.Value, coefficients: Sequence[float]) -> ir.Value:
+        value = self.number(coefficients[-1])
+        for coefficient in reversed(coefficients[:-1]):
+            value = self.add(self.mul(value, x), self.number(coefficient))
+        return value
+
+    def exp(self, x: ir.Value) -> ir.Value:
+        """2**n * exp(r), n = round(x / ln 2); the power of two is applied in halves, as n spans -150 to 128."""
+        clamped = arith.minimumf(arith.maximumf(x, self.number(EXP_LOWEST)), self.number(EXP_HIGHEST))
+        shifted = arith.addf(arith.mulf(clamped, self.number(LOG2_E)), self.number(ROUNDING))
+        whole = arith.subf(shifted, self.number(ROUNDING))
+        n = arith.subi(arith.bitcast(self.i32, shifted), arith.bitcast(self.i32, self.number(ROUNDING)))
+        r = self.add(clamped, self.mul(whole, self.number(-LN2_HIGH)))
+        r = self.add(r, self.mul(whole, self.number(-LN2_LOW)))
+        tail = self.mul(self.mul(r, r), self.polynomial(r, EXP))
+        value = self.add(self.add(tail, r), self.number(1.0))
+        half = arith.shrsi(n, self.integer(1))
+        for part in (half, arith.subi(n, half)):
+            bits = arith.shli(arith.addi(part, self.integer(127)), self.integer(23))
+            value = arith.mulf(value, arith.bitcast(self.f32, bits))
+        return value
+
+    def tanh(self, x: ir.Value) -> ir.Value:
+        """x + x**3 P(x**2) near zero, otherwise sign(x) * (1 - 2 / (exp(2|x|) + 1))."""
+        t = arith.mulf(x, x)
+        near = self.add(self.mul(self.mul(t, self.polynomial(t, TANH)), x), x)
+        size = math.absf(x)
+        grown = self.exp(arith.addf(size, size))
+        one = self.number(1.0)
+        far = arith.subf(one, arith.divf(self.number(2.0), arith.addf(grown, one)))
+        below = arith.cmpf(arith.CmpFPredicate.OLT, size, self.number(0.625))
+        return arith.select(below, near, math.copysign(far, x))
+
+    def erf(self, x: ir.Value) -> ir.Value:
+        """x P(x**2) below 1, otherwise sign(x) * (1 - exp(Q(|x|)))."""
+        t = arith.mulf(x, x)
+        near = self.mul(self.polynomial(t, ERF), x)
+        size = math.absf(x)
+        bounded = arith.minimumf(size, self.number(4.0))
+        far = arith.subf(self.number(1.0), self.exp(self.polynomial(bounded, LN_ERFC)))
+        below = arith.cmpf(arith.CmpFPredicate.OLT, size, self.number(1.0))
+        return arith.select(below, near, math.copysign(far, x))
+
+
+FUNCTIONS: dict[str, Callable[[_Scalars, ir.Value], ir.Value]] = {
+    "math.exp": _Scalars.exp,
+    "math.tanh": _Scalars.tanh,
+    "math.erf": _Scalars.erf,
+}
 
 
 def run(module: ir.Module) -> None:
-    """Rewrite `math.exp`, `math.tanh`, `math.erf` on f32 in place."""
+    """Rewrite the functions of FUNCTIONS on f32 scalars in place."""
+    with module.context:
+        scalars = _Scalars(ir.F32Type.get(), ir.IntegerType.get_signless(32))
+    for op in collect(module.operation, *FUNCTIONS):
+        if op.results[0].type != scalars.f32:
+            continue
+        with ir.InsertionPoint(op), op.location:
+            op.results[0].replace_all_uses_with(FUNCTIONS[op.name](scalars, op.operands[0]))
+        op.erase()

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from math import prod
 
 from mlir import ir
-from mlir.dialects import affine, arith, func, scf
+from mlir.dialects import affine, arith, func, memref, scf
 
-from ansorc.dialect_passes.ir_walk import body, functions, shape
+from ansorc.dialect_passes.ir_walk import body, collect, functions, shape
 
 PURE = ("arith.", "affine.", "memref.subview", "memref.expand_shape", "memref.collapse_shape", "memref.cast",
         "memref.reinterpret_cast", "memref.assume_alignment", "ub.", "vector.broadcast", "memref.get_global", "vector.step")  # fmt: skip
@@ -118,9 +118,21 @@ def _keep_only(function: ir.Operation, index: int) -> int:
         hi = block.add_argument(ir.IndexType.get(), function.location)
     kept = [operations[p] for p in groups[index]]
     chunks = _chunk_loop(kept[0], lo, hi) if kept[0].name == "scf.forall" else 1
+    _allocate_on_stack(function)
     kind = ir.FunctionType.get([a.type for a in block.arguments], [])
     function.attributes["function_type"] = ir.TypeAttr.get(kind)
     return chunks
+
+
+def _allocate_on_stack(function: ir.Operation) -> None:
+    """Buffers inside of a chunk are small and live no longer than it does."""
+    for op in collect(function, "memref.alloc"):
+        with ir.InsertionPoint.at_block_begin(body(function)), op.location:
+            stack = memref.alloca(op.results[0].type, [], [], alignment=64)
+        op.results[0].replace_all_uses_with(stack)
+        op.erase()
+    for op in collect(function, "memref.dealloc"):
+        op.erase()
 
 
 def _chunk_loop(forall: ir.Operation, lo: ir.Value, hi: ir.Value) -> int:

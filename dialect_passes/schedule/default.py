@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from mlir import ir
 
 from ansorc.dialect_passes.ir_walk import functions
-from ansorc.dialect_passes.schedule import block_channels, blocked, blocked_default, loops
+from ansorc.dialect_passes.schedule import block_channels, blocked, blocked_default, loops, rows
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import NoSingleAnchor, TaskShape, analyse
@@ -21,7 +21,10 @@ class Schedule:
     vectorize: bool
 
 
-def schedule(module: ir.Module, machine: Machine, allowed: tuple[str, ...] = ("blocked", "loops")) -> Schedule:
+KINDS = ("blocked", "rows", "loops")
+
+
+def schedule(module: ir.Module, machine: Machine, allowed: tuple[str, ...] = KINDS) -> Schedule:
     """Choose a schedule for the only function of `module` and prepare its operations for the script.
 
     `allowed` are the kinds to try, in order; "loops" fits every task.
@@ -32,6 +35,10 @@ def schedule(module: ir.Module, machine: Machine, allowed: tuple[str, ...] = ("b
             return _blocked(function, analyse(function), machine)
         except (NoSingleAnchor, CannotBlock):
             pass
+    if "rows" in allowed:
+        script = rows.emit(function)
+        if script is not None:
+            return Schedule("rows", script, {}, vectorize=False)
     return Schedule("loops", loops.emit(function), {}, vectorize=False)
 
 
