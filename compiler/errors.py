@@ -61,6 +61,13 @@ class UnknownStageError(AnsorcError):
         super().__init__(f"cannot emit stage {stage!r}: possible here: {', '.join(known)}")
 
 
+class InvalidStageTextError(AnsorcError):
+    """The text of a stage cannot be used."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"cannot read {path}: {reason}\nexpected a file that ansorc --emit wrote")
+
+
 class UnknownPassError(AnsorcError):
     """A pipeline cannot be read or names a pass that nobody registered."""
 

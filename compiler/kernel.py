@@ -1,25 +1,63 @@
-"""One task: from linalg on tensors to LLVM IR, stage by stage."""
+"""One task, stage by stage: linalg -> scheduled (or affine) -> bufferized -> llvm-mlir -> llvm.
+
+A module holds one task from here on. What later stages have to know of it travels in the module's attribute
+`ansorc.kernel`, so that the text of every stage can be fed back in.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass, field
 
 from mlir import ir
 from mlir.dialects import llvm as llvm_dialect
 from mlir.dialects.transform import interpreter
 from mlir.passmanager import PassManager
 
-from ansorc.dialect_passes.lower import copies, destination, expand_math, order_loops, reassociate, sections, strided_slices
-from ansorc.dialect_passes.lower.pipelines import BUFFERIZE, PREPARE, to_llvm
+from ansorc.dialect_passes.lower import (
+    copies,
+    destination,
+    expand_math,
+    order_loops,
+    reassociate,
+    sections,
+    strided_slices,
+)
+from ansorc.dialect_passes.lower.pipelines import AFFINE, BUFFERIZE, PREPARE, to_llvm
 from ansorc.dialect_passes.lower.sections import Section
 from ansorc.dialect_passes.schedule import default
 from ansorc.dialect_passes.schedule.block_channels import Packing
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.vectorize import LOWER_VECTORS, VECTORIZE
 
+STAGES = ("linalg", "affine", "scheduled", "bufferized", "llvm-mlir")
+"""Stages whose text is MLIR, in order; `affine` is a sibling of `scheduled` and `bufferized`."""
+
+
+@dataclass(frozen=True)
+class KernelFacts:
+    """What is known of a kernel besides its code."""
+
+    kind: str = ""
+    packings: dict[int, Packing] = field(default_factory=dict[int, Packing])
+    sections: tuple[Section, ...] = ()
+    scratch: tuple[int, ...] = ()
+
+    def to_json(self) -> str:
+        """Return text for the module's attribute."""
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> KernelFacts:
+        """Read the module's attribute."""
+        raw = json.loads(text)
+        packings = {int(k): Packing(tuple(p["shape"]), tuple(p["order"])) for k, p in raw["packings"].items()}
+        made = tuple(Section(s["name"], s["chunks"]) for s in raw["sections"])
+        return KernelFacts(raw["kind"], packings, made, tuple(raw["scratch"]))
+
 
 def context() -> ir.Context:
-    """A context in which `ansorc.*` attributes may stand anywhere."""
+    """Make a context in which `ansorc.*` attributes may stand anywhere."""
     made = ir.Context()
     made.allow_unregistered_dialects = True
     made.enable_multithreading(False)
@@ -27,18 +65,31 @@ def context() -> ir.Context:
     return made
 
 
-@dataclass(frozen=True)
-class Scheduled:
-    """What is known of a task after its schedule was applied; the module itself is changed in place."""
-
-    kind: str
-    script: str | None
-    packings: dict[int, Packing]
-    vectorize: bool
+def facts_of(module: ir.Module) -> KernelFacts:
+    """Read what earlier stages found out."""
+    attributes = module.operation.attributes
+    if "ansorc.kernel" not in attributes:
+        return KernelFacts()
+    return KernelFacts.from_json(ir.StringAttr(attributes["ansorc.kernel"]).value)
 
 
-def to_scheduled(module: ir.Module, machine: Machine, kinds: tuple[str, ...]) -> Scheduled:
-    """Stage `linalg` -> `scheduled`: tiled and vectorized, still on tensors."""
+def advance(module: ir.Module, stage: str, machine: Machine) -> str:
+    """Take the module from `scheduled` or later one stage on, in place; return the new stage."""
+    if stage == "scheduled":
+        run_passes(module, BUFFERIZE)
+        copies.run(module)
+        return "bufferized"
+    facts = facts_of(module)
+    if stage == "bufferized":
+        transform(module, LOWER_VECTORS)
+    cut = sections.run(module)
+    run_passes(module, to_llvm(machine.x86))
+    _note(module, KernelFacts(facts.kind or stage, facts.packings, cut.sections, cut.scratch))
+    return "llvm-mlir"
+
+
+def to_scheduled(module: ir.Module, machine: Machine, kinds: tuple[str, ...] = default.KINDS) -> str:
+    """Take the module from `linalg` to `scheduled`; return the transform script that was applied."""
     run_passes(module, PREPARE)
     order_loops.run(module)
     chosen = default.schedule(module, machine, kinds)
@@ -51,25 +102,22 @@ def to_scheduled(module: ir.Module, machine: Machine, kinds: tuple[str, ...]) ->
         transform(module, VECTORIZE)
     else:
         reassociate.run(module)
-    return Scheduled(chosen.kind, chosen.script, chosen.packings, chosen.vectorize)
+    _note(module, KernelFacts(chosen.kind, chosen.packings))
+    return chosen.script or ""
 
 
-def to_bufferized(module: ir.Module) -> None:
-    """Stage `scheduled` -> `bufferized`."""
+def to_affine(module: ir.Module) -> None:
+    """Take the module from `linalg` to `affine`: plain loops, no schedule; the oracle of schedules."""
+    run_passes(module, PREPARE)
+    destination.run(module)
     run_passes(module, BUFFERIZE)
     copies.run(module)
-
-
-def to_llvm_dialect(module: ir.Module, machine: Machine) -> sections.SectionedTask:
-    """Stage `bufferized` -> `llvm-mlir`: sections with a chunk range."""
-    transform(module, LOWER_VECTORS)
-    cut = sections.run(module)
-    run_passes(module, to_llvm(machine.x86))
-    return cut
+    run_passes(module, AFFINE)
+    _note(module, KernelFacts("affine"))
 
 
 def to_llvm_ir(module: ir.Module) -> str:
-    """Stage `llvm-mlir` -> `llvm`."""
+    """Return the LLVM IR of a module of the stage `llvm-mlir`."""
     return llvm_dialect.translate_module_to_llvmir(module.operation)
 
 
@@ -82,3 +130,8 @@ def transform(module: ir.Module, script: str) -> None:
     """Apply a transform-dialect script."""
     parsed = ir.Module.parse(script, module.context)
     interpreter.apply_named_sequence(module.operation, parsed.body.operations[0], parsed)
+
+
+def _note(module: ir.Module, facts: KernelFacts) -> None:
+    with module.context:
+        module.operation.attributes["ansorc.kernel"] = ir.StringAttr.get(facts.to_json())
