@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from ansorc.compiler.program import Program
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,13 @@ class Summary:
     weight_bytes: int
     output_bytes: int
     seconds: float
+
+    @staticmethod
+    def of(output: Path, program: Program, cached: int, calls: int, start: float) -> Summary:
+        """Sum up a finished compilation that started at `start` (time.perf_counter)."""
+        weights = sum(w.nbytes for w in program.weights.values())
+        size, seconds = output.stat().st_size, time.perf_counter() - start
+        return Summary(output, len(program.code), cached, calls, weights, size, seconds)
 
     def __str__(self) -> str:
         tasks = f"{self.tasks} tasks ({self.calls} calls, {self.cached_tasks} cached)"

@@ -13,6 +13,8 @@ BUFFERIZE = ",".join(
     )
 )
 
+AFFINE = "builtin.module(convert-linalg-to-affine-loops,canonicalize,cse)"
+
 TO_LLVM = ",".join(
     (
         "builtin.module(func.func(scf-forall-to-for",

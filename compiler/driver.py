@@ -1,0 +1,120 @@
+"""The whole compiler on one screen: a model in, a library (or any stage on the way) out."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlir import ir
+
+from ansorc.compiler import library, program
+from ansorc.compiler.assemble import assemble, write_packed
+from ansorc.compiler.errors import UnknownStageError
+from ansorc.compiler.kernel import STAGES, context
+from ansorc.compiler.options import Options
+from ansorc.compiler.program import Program
+from ansorc.compiler.summary import Summary
+from ansorc.compiler.tasks import compile_tasks
+from ansorc.dialect_passes.graph import pipeline
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from ansorc.runtime.module import CompiledModel
+
+LATER = {
+    "imported": ("linalg", "affine", "scheduled", "bufferized", "llvm-mlir"),
+    "linalg": ("linalg", "affine", "scheduled", "bufferized", "llvm-mlir"),
+    "affine": ("affine", "llvm-mlir"),
+    "scheduled": ("scheduled", "bufferized", "llvm-mlir"),
+    "bufferized": ("bufferized", "llvm-mlir"),
+    "llvm-mlir": ("llvm-mlir",),
+}
+"""The stages that a program of some stage can still come to; machine code follows from each."""
+
+
+def compile_model(model: str | PathLike[str] | ModelProto, options: Options) -> CompiledModel:
+    """Compile and load; the library lives in a temporary folder as long as the result."""
+    from ansorc.runtime.module import CompiledModel
+
+    folder = tempfile.TemporaryDirectory(prefix="ansorc-")
+    path = Path(folder.name) / "model.so"
+    compile_to_file(model, options, path, "so")
+    return CompiledModel(path, keep_alive=folder)
+
+
+def compile_to_file(
+    model: str | PathLike[str] | ModelProto, options: Options, output: Path, emit: str
+) -> Summary:
+    """Compile `model` and write the stage `emit` to `output`.
+
+    Raises ModelError, AnsorcError or RuntimeFailure for everything that a user can mend.
+    """
+    start = time.perf_counter()
+    if library.is_low_level(model):
+        return library.from_low_level(Path(str(model)), options, output, emit, start)
+    source = to_tasks(read(model, options), options)
+    known = (*LATER[source.stage], *library.STAGES)
+    if emit not in known:
+        raise UnknownStageError(emit, known)
+    if options.dump_dir is not None:
+        dump(source, options, options.dump_dir)
+    if emit == source.stage:
+        program.write(source, output)
+        return Summary.of(output, source, 0, 0, start)
+    if emit in STAGES:
+        compiled = compile_tasks(source, emit, options)
+        later = {name: task.code.decode() for name, task in compiled.tasks.items()}
+        program.write(replace(source, stage=emit, code=later), output)
+        return Summary.of(output, source, compiled.cached, 0, start)
+    compiled = compile_tasks(source, "object" if emit == "so" else "llvm", options)
+    facts = {name: task.facts for name, task in compiled.tasks.items()}
+    assembly = assemble(source, facts, options.threads)
+    if options.verbose:
+        print(assembly.memory)
+    options.report("linking")
+    code = [task.code for task in compiled.tasks.values()]
+    with library.packed(lambda path: write_packed(assembly, source.weights, path)) as weights:
+        library.write(emit, code, assembly.host, weights, program.signature_json(source), options, output)
+    return Summary.of(output, source, compiled.cached, assembly.calls, start)
+
+
+def read(model: str | PathLike[str] | ModelProto, options: Options) -> Program:
+    """Read an ONNX model, or the text of a stage."""
+    if isinstance(model, str | PathLike) and Path(model).suffix == ".mlir":
+        return program.read(Path(model))
+    from ansorc.frontends.onnx.reader import load_model
+
+    options.report("importing")
+    return program.of_model(load_model(model, options.shapes))
+
+
+def to_tasks(source: Program, options: Options) -> Program:
+    """Run the graph passes on an imported model; later stages are left as they are."""
+    if source.stage != "imported":
+        return source
+    options.report("forming tasks")
+    weights = dict(source.weights)
+    with context(), ir.Location.unknown():
+        module = ir.Module.parse(source.main)
+        pipeline.run(module, weights)
+        return program.split_tasks(replace(source, weights=weights), module)
+
+
+def dump(source: Program, options: Options, folder: Path) -> None:
+    """Write every stage of MLIR, and each task's transform script, into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for stage in LATER[source.stage]:
+        path = folder / f"{source.name}.{stage}.mlir"
+        if stage == source.stage:
+            program.write(source, path)
+            continue
+        tasks = compile_tasks(source, stage, options).tasks
+        program.write(replace(source, stage=stage, code={n: t.code.decode() for n, t in tasks.items()}), path)
+        for name, task in tasks.items():
+            if task.transform:
+                (folder / f"{name}.transform.mlir").write_text(task.transform)

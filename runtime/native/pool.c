@@ -1,0 +1,243 @@
+/* One parallel region a run: workers enter it once, walk over all steps together with the caller,
+ * and meet at a barrier where a step depends on another thread's work. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "pool.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "wait.h"
+
+enum {
+  SPIN_NS = 50 * 1000,
+  /* The region word is number << THREAD_BITS | threads; threads 0 tells the workers to end. */
+  THREAD_BITS = 11,
+  THREAD_MASK = (1 << THREAD_BITS) - 1
+};
+
+/* Everything a worker needs of the run in progress; copied by each when it enters the region. */
+struct region {
+  const struct ansorc_step *steps;
+  int64_t count;
+  void *const *bases;
+  int threads;
+  int64_t spin_ns;
+};
+
+static struct {
+  struct wait_word region_word; /* changes when a region starts */
+  struct wait_word phase;       /* changes when a barrier opens */
+  _Alignas(128) _Atomic int arrived;
+  _Alignas(128) _Atomic int64_t next_chunk;
+  _Alignas(128) _Atomic int busy;
+  struct region region;
+  int workers;
+  int cores;
+  pthread_t *ids;
+  uint32_t *first_seen; /* region word at the birth of each worker */
+  unsigned fork_epoch;
+  int pid;
+} pool;
+
+static _Thread_local int inside;
+
+static void pool_forget(void) {
+  /* The child of a fork has none of the threads. Their bookkeeping is dropped without free:
+   * the fork may have happened in the middle of a malloc of another thread. */
+  wait_init(&pool.region_word);
+  wait_init(&pool.phase);
+  atomic_store(&pool.arrived, 0);
+  atomic_store(&pool.next_chunk, 0);
+  atomic_store(&pool.busy, 0);
+  pool.workers = 0;
+  pool.ids = NULL;
+  pool.first_seen = NULL;
+  pool.fork_epoch++;
+  pool.pid = (int)getpid();
+  inside = 0;
+}
+
+__attribute__((constructor)) static void pool_loaded(void) {
+  pool_forget();
+  pool.fork_epoch = 0;
+#if defined(__GLIBC__)
+  /* glibc drops the handler when the library is unloaded; elsewhere the pid is compared. */
+  pthread_atfork(NULL, NULL, pool_forget);
+#endif
+}
+
+static void notice_fork(void) {
+#if !defined(__GLIBC__)
+  if (pool.pid != (int)getpid()) pool_forget();
+#endif
+}
+
+unsigned ansorc_pool_fork_epoch(void) {
+  notice_fork();
+  return pool.fork_epoch;
+}
+
+int ansorc_pool_inside(void) { return inside; }
+
+int ansorc_pool_cores(void) {
+#if defined(__linux__)
+  for (int most = 1024; most <= 1 << 20; most *= 8) {
+    cpu_set_t *set = CPU_ALLOC(most);
+    if (set == NULL) break;
+    size_t bytes = CPU_ALLOC_SIZE(most);
+    int found = sched_getaffinity(0, bytes, set) == 0 ? CPU_COUNT_S(bytes, set) : 0;
+    CPU_FREE(set);
+    if (found > 0) return found;
+  }
+#endif
+  long online = sysconf(_SC_NPROCESSORS_ONLN);
+  return online > 0 ? (int)online : 1;
+}
+
+/* Wait until all threads of the region are here. The last one resets the chunk counter. */
+static void barrier(const struct region *region) {
+  uint32_t phase = atomic_load_explicit(&pool.phase.value, memory_order_relaxed);
+  if (atomic_fetch_add(&pool.arrived, 1) + 1 == region->threads) {
+    atomic_store_explicit(&pool.arrived, 0, memory_order_relaxed);
+    atomic_store_explicit(&pool.next_chunk, 0, memory_order_relaxed);
+    wait_publish(&pool.phase, phase + 1);
+    return;
+  }
+  wait_change(&pool.phase, phase, region->spin_ns);
+}
+
+static void run_chunks(const struct ansorc_step *step, const struct region *region) {
+  /* Four blocks a thread: late or slow threads are evened out at four atomic adds each. */
+  int64_t block = step->chunks / ((int64_t)region->threads * 4);
+  if (block < 1) block = 1;
+  for (;;) {
+    int64_t lo = atomic_fetch_add_explicit(&pool.next_chunk, block, memory_order_relaxed);
+    if (lo >= step->chunks) return;
+    int64_t hi = step->chunks - lo > block ? lo + block : step->chunks;
+    step->call(region->bases, lo, hi);
+  }
+}
+
+static void walk(const struct region *region, int is_caller) {
+  for (int64_t i = 0; i < region->count; i++) {
+    const struct ansorc_step *step = &region->steps[i];
+    if (step->chunks > 1) {
+      run_chunks(step, region);
+      barrier(region);
+      continue;
+    }
+    if (is_caller && step->chunks == 1) step->call(region->bases, 0, 1);
+    /* Serial steps in a row are the caller's; the others wait for the next parallel one only. */
+    if (i + 1 < region->count && region->steps[i + 1].chunks > 1) barrier(region);
+  }
+}
+
+static void *worker(void *argument) {
+  int index = (int)(intptr_t)argument; /* the caller is thread 0 */
+  uint32_t seen = pool.first_seen[index];
+  int64_t spin_ns = 0;
+  inside = 1; /* a kernel that calls ansorc_run is refused on every thread */
+  for (;;) {
+    seen = wait_change(&pool.region_word, seen, spin_ns);
+    int threads = (int)(seen & THREAD_MASK);
+    if (threads == 0) return NULL;
+    /* Who does not take part must not look at the region: the next one may be written already. */
+    if (index >= threads) {
+      spin_ns = 0;
+      continue;
+    }
+    struct region region = pool.region;
+    spin_ns = region.spin_ns;
+    walk(&region, 0);
+  }
+}
+
+/* Start workers until there are `wanted`; returns how many there are. */
+static int ensure_workers(int wanted) {
+  if (pool.workers >= wanted) return wanted;
+  if (pool.ids == NULL) {
+    pool.ids = malloc(sizeof(pthread_t) * ANSORC_MAX_THREADS);
+    pool.first_seen = malloc(sizeof(uint32_t) * ANSORC_MAX_THREADS);
+    if (pool.ids == NULL || pool.first_seen == NULL) {
+      free(pool.ids);
+      free(pool.first_seen);
+      pool.ids = NULL;
+      return 0;
+    }
+  }
+  sigset_t all, before; /* signals are for the program's own threads */
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  while (pool.workers < wanted) {
+    int index = pool.workers + 1;
+    pool.first_seen[index] = atomic_load(&pool.region_word.value);
+    if (pthread_create(&pool.ids[index], NULL, worker, (void *)(intptr_t)index) != 0) break;
+    pool.workers++;
+  }
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return pool.workers;
+}
+
+static void start_region(int threads) {
+  uint32_t number = atomic_load(&pool.region_word.value) >> THREAD_BITS;
+  wait_publish(&pool.region_word, (number + 1) << THREAD_BITS | (uint32_t)threads);
+}
+
+static void run_serially(const struct ansorc_step *steps, int64_t count, void *const *bases) {
+  for (int64_t i = 0; i < count; i++) steps[i].call(bases, 0, steps[i].chunks);
+}
+
+void ansorc_pool_run(const struct ansorc_step *steps, int64_t count, void *const *bases,
+                     int threads) {
+  notice_fork();
+  inside = 1;
+  int64_t most = 1;
+  for (int64_t i = 0; i < count; i++)
+    if (steps[i].chunks > most) most = steps[i].chunks;
+  if (threads > most) threads = (int)most;
+  if (threads > ANSORC_MAX_THREADS) threads = ANSORC_MAX_THREADS;
+  int idle = 0;
+  if (threads <= 1 || !atomic_compare_exchange_strong(&pool.busy, &idle, 1)) {
+    run_serially(steps, count, bases);
+    inside = 0;
+    return;
+  }
+  threads = ensure_workers(threads - 1) + 1;
+  if (threads > 1) {
+    /* More threads than cores: a spinning thread keeps the core from the one it waits for. */
+    if (pool.cores == 0) pool.cores = ansorc_pool_cores();
+    pool.region = (struct region){steps, count, bases, threads,
+                                  threads > pool.cores ? 0 : SPIN_NS};
+    start_region(threads);
+    walk(&pool.region, 1);
+  } else {
+    run_serially(steps, count, bases);
+  }
+  atomic_store(&pool.busy, 0);
+  inside = 0;
+}
+
+__attribute__((destructor)) static void pool_unloaded(void) {
+  notice_fork();
+  /* At exit another thread may still be inside a run: wait a little, then let the process die. */
+  int idle = 0;
+  for (int tries = 0; !atomic_compare_exchange_strong(&pool.busy, &idle, 1); tries++) {
+    if (tries == 1000) return;
+    idle = 0;
+    struct timespec ms = {0, 1000000};
+    nanosleep(&ms, NULL);
+  }
+  if (pool.workers > 0) {
+    start_region(0);
+    for (int index = 1; index <= pool.workers; index++) pthread_join(pool.ids[index], NULL);
+  }
+  free(pool.ids);
+  free(pool.first_seen);
+  pool.workers = 0;
+  pool.ids = NULL;
+  pool.first_seen = NULL;
+}
