@@ -1,0 +1,228 @@
+"""Static memory plan: where every value of @main lies.
+
+A task's result that is returned goes straight into the output's buffer; every other one gets an offset in one arena, by
+best fit in order of size over the calls in which it is alive. An elementwise task may write over an argument that dies.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from math import prod
+
+from mlir import ir
+
+from ansorc.dialect_passes.ir_walk import body, collect, functions, indexing_maps, iterators, shape
+
+ALIGNMENT = 64
+VIEWS = ("tensor.expand_shape", "tensor.collapse_shape")
+
+
+class Base(Enum):
+    """What an address is relative to."""
+
+    ARENA = "arena"
+    WEIGHT = "weight"
+    INPUT = "input"
+    OUTPUT = "output"
+
+
+@dataclass(frozen=True)
+class Placement:
+    """An address: `offset` in the arena, the `symbol` of a weight, or the `index` of an input or output."""
+
+    base: Base
+    offset: int = 0
+    index: int = 0
+    symbol: str = ""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a task, in program order."""
+
+    task: str
+    arguments: tuple[Placement, ...]
+    result: Placement
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A value in the arena, alive from the call `first` up to and including the call `last`."""
+
+    size: int
+    first: int
+    last: int
+    offset: int = -1
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Calls with addresses, and what the arena takes."""
+
+    calls: tuple[Call, ...]
+    buffers: tuple[Buffer, ...]
+    arena_bytes: int
+    lower_bound_bytes: int
+    """The largest set of values that are alive at one call."""
+    naive_bytes: int
+    """The sum of all values."""
+
+    def __str__(self) -> str:
+        ratio = self.arena_bytes / max(1, self.lower_bound_bytes)
+        return (
+            f"memory: arena {self.arena_bytes / 1e6:.2f} MB, lower bound {self.lower_bound_bytes / 1e6:.2f} MB "
+            f"(x{ratio:.2f}), without reuse {self.naive_bytes / 1e6:.2f} MB"
+        )
+
+
+def plan(module: ir.Module) -> MemoryPlan:
+    """Plan a module of the stage `linalg` (task bodies may be missing: then nothing is done in place)."""
+    tasks = {ir.StringAttr(f.attributes["sym_name"]).value: f for f in functions(module)}
+    operations = [o.operation for o in body(tasks["main"]).operations]
+    source: dict[ir.Value, ir.Value] = {}
+    fixed: dict[ir.Value, Placement] = {
+        a: Placement(Base.INPUT, index=k) for k, a in enumerate(body(tasks["main"]).arguments)
+    }
+    calls: list[ir.Operation] = []
+    for op in operations:
+        if op.name in VIEWS:
+            source[op.results[0]] = source.get(op.operands[0], op.operands[0])
+        elif op.name == "ml_program.global_load_const":
+            symbol = ir.FlatSymbolRefAttr(op.attributes["global"]).value
+            fixed[op.results[0]] = Placement(Base.WEIGHT, symbol=symbol)
+        elif op.name == "func.call":
+            calls.append(op)
+    for k, value in enumerate(operations[-1].operands):
+        fixed[source.get(value, value)] = Placement(Base.OUTPUT, index=k)
+    last: dict[ir.Value, int] = {}
+    for k, call in enumerate(calls):
+        for operand in call.operands:
+            last[source.get(operand, operand)] = k
+    buffers, buffer_of = _buffers(calls, source, fixed, last, tasks)
+    placed = allocate(buffers)
+
+    def where(value: ir.Value) -> Placement:
+        value = source.get(value, value)
+        return fixed.get(value) or Placement(Base.ARENA, offset=placed[buffer_of[value]].offset)
+
+    return MemoryPlan(
+        tuple(
+            Call(_callee(c), tuple(where(v) for v in c.operands), where(c.results[0])) for c in calls
+        ),
+        tuple(placed),
+        max((b.offset + b.size for b in placed), default=0),
+        lower_bound(buffers),
+        sum(b.size for b in buffers),
+    )
+
+
+def _buffers(
+    calls: list[ir.Operation],
+    source: dict[ir.Value, ir.Value],
+    fixed: dict[ir.Value, Placement],
+    last: dict[ir.Value, int],
+    tasks: dict[str, ir.Operation],
+) -> tuple[list[Buffer], dict[ir.Value, int]]:
+    buffers: list[Buffer] = []
+    buffer_of: dict[ir.Value, int] = {}
+    for k, call in enumerate(calls):
+        result = call.results[0]
+        if result in fixed:
+            continue
+        size = -(-bytes_of(result) // ALIGNMENT) * ALIGNMENT
+        end = last.get(result, k)
+        for position in in_place_arguments(tasks[_callee(call)]):
+            operand = source.get(call.operands[position], call.operands[position])
+            reused = buffer_of.get(operand)
+            if reused is not None and last[operand] == k and buffers[reused].size == size:
+                buffers[reused] = replace(buffers[reused], last=max(end, buffers[reused].last))
+                buffer_of[result] = reused
+                break
+        else:
+            buffer_of[result] = len(buffers)
+            buffers.append(Buffer(size, k, end))
+    return buffers, buffer_of
+
+
+def _callee(call: ir.Operation) -> str:
+    return ir.FlatSymbolRefAttr(call.attributes["callee"]).value
+
+
+def bytes_of(value: ir.Value) -> int:
+    """Return the size of a tensor."""
+    width = getattr(ir.RankedTensorType(value.type).element_type, "width", 64)
+    return prod(shape(value)) * max(1, width // 8)
+
+
+def in_place_arguments(function: ir.Operation) -> list[int]:
+    """Arguments that an elementwise task reads only where it writes, element by element."""
+    if len(function.regions[0].blocks) == 0:
+        return []
+    block = body(function)
+    structured = [o.operation for o in block.operations if o.operation.name not in ("arith.constant", "tensor.empty", "func.return")]
+    if any(o.name != "linalg.generic" or "reduction" in iterators(o) for o in structured):
+        return []
+    if any(collect(o, "tensor.extract", "linalg.index") for o in structured):
+        return []
+    allowed = list(range(len(block.arguments)))
+    for op in structured:
+        maps = indexing_maps(op)
+        if maps[-1] != ir.AffineMap.get_identity(maps[-1].n_dims):
+            return []
+        for operand, m in zip(op.operands, maps, strict=True):
+            if isinstance(operand.owner, ir.Block) and m != maps[-1]:
+                number = ir.BlockArgument(operand).arg_number
+                allowed = [a for a in allowed if a != number]
+            elif not isinstance(operand.owner, ir.Block) and m != maps[-1] and operand.owner.operation in structured:
+                return []
+    result = list(block.operations)[-1].operands[0]
+    return [a for a in allowed if block.arguments[a].type == result.type]
+
+
+def lower_bound(buffers: list[Buffer]) -> int:
+    """Return the size of the largest set of buffers that are alive together."""
+    count = max((b.last for b in buffers), default=-1) + 1
+    alive = [0] * count
+    for b in buffers:
+        for k in range(b.first, b.last + 1):
+            alive[k] += b.size
+    return max(alive, default=0)
+
+
+ORDERS: tuple[Callable[[Buffer], tuple[int, ...]], ...] = (
+    lambda b: (-b.size, b.first),
+    lambda b: (-b.size * (b.last - b.first + 1), b.first),
+    lambda b: (b.first, -b.size),
+    lambda b: (-(b.last - b.first), -b.size),
+)
+
+
+def allocate(buffers: list[Buffer]) -> list[Buffer]:
+    """Give every buffer an offset so that no two overlap in time and space; the best of several greedy orders."""
+    best: list[Buffer] = []
+    best_peak = -1
+    for order in ORDERS:
+        placed = _greedy(buffers, order)
+        peak = max((b.offset + b.size for b in placed), default=0)
+        if best_peak < 0 or peak < best_peak:
+            best, best_peak = placed, peak
+    return best
+
+
+def _greedy(buffers: list[Buffer], order: Callable[[Buffer], tuple[int, ...]]) -> list[Buffer]:
+    placed: dict[int, Buffer] = {}
+    for k in sorted(range(len(buffers)), key=lambda i: order(buffers[i])):
+        b = buffers[k]
+        taken = sorted(
+            (p.offset, p.offset + p.size)
+            for p in placed.values()
+            if p.first <= b.last and b.first <= p.last
+        )
+        best_gap, offset, cursor = None, -1, 0
+        for start, end in taken:
+            gap = start - cursor
+            if gap >= b.size and (best_gap is None or gap < best_gap):
+                best_gap, offset = gap, cursor
+            cursor = max(cursor, end)
+        placed[k] = replace(b, offset=offset if best_gap is not None else cursor)
+    return [placed[k] for k in range(len(buffers))]
