@@ -1,0 +1,323 @@
+"""Group the operations of @main into tasks, one function for each unique computation.
+
+    %a = conv ...; %b = generic (bias + relu) %a; %c = tensor.pad %b
+    -->
+    %c = call @task_3f2a(...)        func @task_3f2a { conv; generic; tensor.pad }
+
+Operations are visited from the last to the first. One joins the task of its users if all of them are in one task and
+the rules below allow it; otherwise it becomes the result of a new task. So a task has one result, and no value is
+computed twice.
+
+    anchor (convolution, matmul, pooling)   joins elementwise users of its own shape, with a trailing pad; one a task
+    elementwise                             joins elementwise users, row reductions and a pad
+    row reduction (softmax, layer norm)     joins elementwise users and reductions over the same rows
+    extract_slice, insert_slice             join elementwise users and each other
+    transpose                               joins a pad
+    pad, concat                             start a task
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+from mlir import ir
+from mlir.dialects import linalg, tensor
+
+from ansorc.dialect_passes.ir_walk import body, collect, functions, indexing_maps, iterators, shape
+
+SHADOWS = ("arith.constant", "tensor.empty", "linalg.fill")
+"""Operations without inputs of their own: every task that needs one gets a copy."""
+VIEWS = ("tensor.expand_shape", "tensor.collapse_shape")
+SLICES = ("tensor.extract_slice", "tensor.insert_slice")
+LOAD = "ml_program.global_load_const"
+MAX_ROWS_DEPTH = 12
+"""Most operations of a chain over rows."""
+
+
+@dataclass
+class Group:
+    """A task in the making."""
+
+    root: ir.Operation
+    members: list[ir.Operation] = field(default_factory=list[ir.Operation])
+    anchors: int = 0
+    reductions: int = 0
+    slices: int = 0
+    pads: int = 0
+    fixed: bool = False
+    """Nothing may join."""
+
+
+def run(module: ir.Module, weights: dict[str, np.ndarray]) -> None:
+    """Replace the operations of @main by calls of tasks; weights stay as they are."""
+    main = next(f for f in functions(module) if ir.StringAttr(f.attributes["sym_name"]).value == "main")
+    _copy_returned_values(main)
+    groups = _group(main)
+    outline = _Outliner(module, main)
+    for group in groups:
+        outline.add(group)
+    outline.finish()
+
+
+def _copy_returned_values(main: ir.Operation) -> None:
+    """Give the return values of their own: not an input, a weight, a constant or one that is returned twice."""
+    ret = list(body(main).operations)[-1].operation
+    seen: set[ir.Value] = set()
+    for k, value in enumerate(list(ret.operands)):
+        source = value
+        while not isinstance(source.owner, ir.Block) and source.owner.operation.name in VIEWS:
+            source = source.owner.operation.operands[0]
+        made = None if isinstance(source.owner, ir.Block) else source.owner.operation.name
+        if made is None or made == LOAD or made in SHADOWS or source in seen:
+            with ir.InsertionPoint(ret), ret.location:
+                kind = ir.RankedTensorType(value.type)
+                out = tensor.EmptyOp(list(kind.shape), kind.element_type).result
+                copied = linalg.copy(value, outs=[out])
+            ret.operands[k] = copied
+            source = copied
+        seen.add(source)
+
+
+def _group(main: ir.Operation) -> list[Group]:
+    operations = [o.operation for o in body(main).operations]
+    member_of: dict[ir.Operation, Group] = {}
+    groups: list[Group] = []
+    for op in reversed(operations[:-1]):
+        if op.name in SHADOWS or op.name == LOAD:
+            continue
+        users = [use.owner.operation for use in op.results[0].uses]
+        joined = {id(member_of[u]) if u in member_of else 0 for u in users}
+        target = member_of[users[0]] if len(joined) == 1 and users[0] in member_of else None
+        if op.name in VIEWS:
+            source = op.operands[0].owner
+            inside = not isinstance(source, ir.Block) and source.operation.name in SLICES
+            if target is None or not inside or target.fixed:
+                continue
+        elif target is None or not _may_join(op, users, target):
+            target = Group(op, fixed=op.name == "tensor.concat")
+            groups.append(target)
+        target.members.append(op)
+        target.anchors += is_anchor(op)
+        target.reductions += is_row_reduction(op)
+        target.slices += op.name in SLICES
+        target.pads += op.name == "tensor.pad"
+        member_of[op] = target
+    groups.reverse()
+    return groups
+
+
+def is_anchor(op: ir.Operation) -> bool:
+    """Whether the operation is one that a schedule is built around."""
+    if op.name == "linalg.generic":
+        return "reduction" in iterators(op) and not is_row_reduction(op)
+    return op.name.startswith("linalg.") and op.name not in (
+        "linalg.transpose", "linalg.copy", "linalg.fill", "linalg.broadcast",
+    )  # fmt: skip
+
+
+def is_row_reduction(op: ir.Operation) -> bool:
+    """Whether a generic reduces trailing dims of operands that it reads in order, as softmax does."""
+    if op.name != "linalg.generic":
+        return False
+    kinds = iterators(op)
+    parallel = kinds.count("parallel")
+    if parallel == len(kinds) or kinds != ["parallel"] * parallel + ["reduction"] * (len(kinds) - parallel):
+        return False
+    maps = indexing_maps(op)
+    identity = ir.AffineMap.get_identity(len(kinds), op.context)
+    return maps[0] == identity and all(_is_leading(m) for m in maps)
+
+
+def _is_leading(m: ir.AffineMap) -> bool:
+    """(d0, d1, d2) -> (d0, d1): plain dims from the first on."""
+    return all(isinstance(e, ir.AffineDimExpr) and ir.AffineDimExpr(e).position == k for k, e in enumerate(m.results))
+
+
+def is_elementwise(op: ir.Operation) -> bool:
+    """Whether every element of the result is computed on its own."""
+    return op.name == "linalg.copy" or (op.name == "linalg.generic" and "reduction" not in iterators(op))
+
+
+def _may_join(op: ir.Operation, users: list[ir.Operation], group: Group) -> bool:
+    if group.fixed:
+        return False
+    if op.name in ("tensor.pad", "tensor.concat"):
+        return False
+    if op.name == "linalg.transpose":
+        return len(group.members) == 1 and group.pads == 1
+    if op.name in SLICES:
+        return group.anchors == 0 and group.reductions == 0 and all(is_elementwise(u) or u.name in SLICES for u in users)
+    if is_anchor(op):
+        simple = group.anchors == 0 and group.reductions == 0 and group.slices == 0
+        return simple and all(_same_points(op, u) for u in users)
+    if is_row_reduction(op):
+        if group.anchors or group.slices or group.pads or len(group.members) >= MAX_ROWS_DEPTH:
+            return False
+        return all(is_row_reduction(u) or is_elementwise(u) for u in users) and all(_reads_rows(op, u) for u in users)
+    if not is_elementwise(op) or len(group.members) >= MAX_ROWS_DEPTH:
+        return False
+    if group.reductions:
+        return all(_reads_rows(op, u) for u in users)
+    return all(_same_points(op, u) for u in users)
+
+
+def _same_points(op: ir.Operation, user: ir.Operation) -> bool:
+    """Whether a pad or an elementwise user reads every element of the result once, in order."""
+    if user.name == "tensor.pad":
+        return True
+    if not is_elementwise(user):
+        return False
+    if user.name == "linalg.copy":
+        return True
+    result = op.results[0]
+    for operand, m in zip(user.operands, indexing_maps(user), strict=True):
+        if operand == result and m != ir.AffineMap.get_identity(m.n_dims, op.context):
+            return False
+    return shape(user.results[0]) == shape(result) and not collect(user, "tensor.extract")
+
+
+def _reads_rows(op: ir.Operation, user: ir.Operation) -> bool:
+    """Whether a user reads the result by its own leading loops."""
+    if user.name != "linalg.generic" or collect(user, "tensor.extract"):
+        return False
+    result = op.results[0]
+    maps = indexing_maps(user)
+    return _is_leading(maps[-1]) and all(
+        _is_leading(m) for operand, m in zip(user.operands, maps, strict=True) if operand == result
+    )
+
+
+class _Outliner:
+    """Makes functions of groups; equal functions are one."""
+
+    def __init__(self, module: ir.Module, main: ir.Operation) -> None:
+        self.module = module
+        self.main = main
+        self.known: dict[str, ir.Operation] = {}
+        self.weight: dict[str, int] = {}
+
+    def add(self, group: Group) -> None:
+        members = group.members[::-1]  # they were found from the last to the first
+        arguments = _arguments(members)
+        function = self._function(members, arguments, group)
+        text = function.get_asm(enable_debug_info=False)
+        key = hashlib.sha256(text.encode()).hexdigest()[:16]
+        symbol = f"task_{key}"
+        if key in self.known:
+            function.erase()
+        else:
+            self.known[key] = function
+            attributes = function.attributes
+            attributes["sym_name"] = ir.StringAttr.get(symbol)
+            attributes["ansorc.node"] = ir.StringAttr.get(_node_name(group))
+        self.weight[key] = self.weight.get(key, 0) + 1
+        root = group.root
+        with ir.InsertionPoint(root), root.location:
+            call = ir.Operation.create(
+                "func.call", [root.results[0].type], arguments, {"callee": ir.FlatSymbolRefAttr.get(symbol)}
+            )
+        root.results[0].replace_all_uses_with(call.results[0])
+        for op in reversed(members):
+            op.erase()
+
+    def _function(self, members: list[ir.Operation], arguments: list[ir.Value], group: Group) -> ir.Operation:
+        result = group.root.results[0].type
+        kind = ir.FunctionType.get([a.type for a in arguments], [result])
+        entries = [
+            ir.DictAttr.get({"ansorc.constant": ir.UnitAttr.get()} if _is_weight(a) else {}) for a in arguments
+        ]
+        attributes: dict[str, ir.Attribute] = {
+            "sym_name": ir.StringAttr.get("task"),
+            "function_type": ir.TypeAttr.get(kind),
+            "sym_visibility": ir.StringAttr.get("private"),
+            "arg_attrs": ir.ArrayAttr.get(entries),
+            "ansorc.task": ir.UnitAttr.get(),
+        }
+        with ir.InsertionPoint(self.module.body), group.root.location:
+            function = ir.Operation.create("func.func", [], [], attributes, regions=1)
+            block = function.regions[0].blocks.append(*[a.type for a in arguments])
+        mapped: dict[ir.Value, ir.Value] = dict(zip(arguments, block.arguments, strict=True))
+        with ir.InsertionPoint(block):
+            for op in members:
+                _clone(op, mapped)
+            with group.root.location:
+                ir.Operation.create("func.return", [], [mapped[group.root.results[0]]])
+        return function
+
+    def finish(self) -> None:
+        for key, function in self.known.items():
+            kind = ir.IntegerType.get_signless(64)
+            function.attributes["ansorc.weight"] = ir.IntegerAttr.get(kind, self.weight[key])
+        for op in reversed([o.operation for o in body(self.main).operations]):
+            if op.name in (*SHADOWS, *VIEWS, LOAD) and not list(op.results[0].uses):
+                op.erase()
+
+
+def _node_name(group: Group) -> str:
+    anchor = next((m for m in group.members if is_anchor(m)), group.root)
+    return str(anchor.location).removeprefix("loc(").removesuffix(")").strip('"')
+
+
+def _clone(op: ir.Operation, mapped: dict[ir.Value, ir.Value]) -> None:
+    for operand in _operands(op):
+        if operand not in mapped:
+            _clone(operand.owner.operation, mapped)
+    clone = op.clone()
+    _map_operands(clone, mapped)
+    for old, new in zip(op.results, clone.results, strict=True):
+        mapped[old] = new
+
+
+def _map_operands(clone: ir.Operation, mapped: dict[ir.Value, ir.Value]) -> None:
+    for k, operand in enumerate(list(clone.operands)):
+        if operand in mapped:
+            clone.operands[k] = mapped[operand]
+    for region in clone.regions:
+        for block in region.blocks:
+            for inner in block.operations:
+                _map_operands(inner.operation, mapped)
+
+
+def _operands(op: ir.Operation) -> list[ir.Value]:
+    """Values from outside that an operation or its regions use, in order, without repetition."""
+    found: dict[ir.Value, None] = {}
+    inside: set[ir.Value] = set()
+
+    def visit(current: ir.Operation) -> None:
+        for operand in current.operands:
+            if operand not in inside:
+                found[operand] = None
+        for region in current.regions:
+            for block in region.blocks:
+                inside.update(block.arguments)
+                for inner in block.operations:
+                    visit(inner.operation)
+        inside.update(current.results)
+
+    visit(op)
+    return list(found)
+
+
+def _arguments(members: list[ir.Operation]) -> list[ir.Value]:
+    made = {r for m in members for r in m.results}
+    found: dict[ir.Value, None] = {}
+
+    def visit(op: ir.Operation) -> None:
+        for operand in _operands(op):
+            if operand in made:
+                continue
+            owner = operand.owner
+            if not isinstance(owner, ir.Block) and owner.operation.name in SHADOWS:
+                visit(owner.operation)
+            else:
+                found[operand] = None
+
+    for op in members:
+        visit(op)
+    return list(found)
+
+
+def _is_weight(value: ir.Value) -> bool:
+    while not isinstance(value.owner, ir.Block) and value.owner.operation.name in VIEWS:
+        value = value.owner.operation.operands[0]
+    return not isinstance(value.owner, ir.Block) and value.owner.operation.name == LOAD
