@@ -1,0 +1,48 @@
+"""The graph passes in their order: from an imported module to tasks."""
+
+from collections.abc import Callable
+
+import numpy as np
+from mlir import ir
+from mlir.passmanager import PassManager
+
+from ansorc.dialect_passes.graph import fold_batch_norm, fold_constants, form_tasks, move_transposes
+
+TIDY = "builtin.module(canonicalize,cse)"
+
+PASSES: tuple[Callable[[ir.Module, dict[str, np.ndarray]], None], ...] = (
+    fold_constants.run,
+    move_transposes.run,
+    fold_batch_norm.run,
+    form_tasks.run,
+)
+
+
+def run(module: ir.Module, weights: dict[str, np.ndarray]) -> None:
+    """Run all passes in place, tidying between them; `weights` gains and loses entries."""
+    tidy = PassManager.parse(TIDY, module.context)
+    tidy.run(module.operation)
+    for step in PASSES:
+        step(module, weights)
+        module.operation.verify()
+        if step is not form_tasks.run:
+            tidy.run(module.operation)
+    _drop_unused(module, weights)
+
+
+def _drop_unused(module: ir.Module, weights: dict[str, np.ndarray]) -> None:
+    """Forget the weights that no operation loads any more."""
+    loaded: set[str] = set()
+
+    def visit(op: ir.Operation) -> ir.WalkResult:
+        if op.name == "ml_program.global_load_const":
+            loaded.add(ir.FlatSymbolRefAttr(op.attributes["global"]).value)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit)
+    for op in [o.operation for o in module.body.operations]:
+        if op.name == "ml_program.global":
+            symbol = ir.StringAttr(op.attributes["sym_name"]).value
+            if symbol not in loaded:
+                op.erase()
+                weights.pop(symbol, None)
