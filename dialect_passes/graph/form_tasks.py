@@ -11,7 +11,7 @@ computed twice.
     anchor (convolution, matmul, pooling)   joins elementwise users of its own shape, with a trailing pad; one a task
     elementwise                             joins elementwise users, row reductions and a pad
     row reduction (softmax, layer norm)     joins elementwise users and reductions over the same rows
-    extract_slice, insert_slice             join elementwise users and each other
+    extract_slice, insert_slice             join elementwise users and each other; the former joins an anchor, too
     transpose                               joins a pad
     pad, concat                             start a task
 """
@@ -89,11 +89,8 @@ def _group(main: ir.Operation) -> list[Group]:
         joined = {id(member_of[u]) if u in member_of else 0 for u in users}
         target = member_of[users[0]] if len(joined) == 1 and users[0] in member_of else None
         if op.name in VIEWS:
-            source = op.operands[0].owner
-            inside = not isinstance(source, ir.Block) and source.operation.name in SLICES
-            if target is None or not inside or target.fixed:
-                continue
-        elif target is None or not _may_join(op, users, target):
+            continue  # they cost nothing between tasks
+        if target is None or not _may_join(op, users, target):
             target = Group(op, fixed=op.name == "tensor.concat")
             groups.append(target)
         target.members.append(op)
@@ -145,6 +142,8 @@ def _may_join(op: ir.Operation, users: list[ir.Operation], group: Group) -> bool
         return False
     if op.name == "linalg.transpose":
         return len(group.members) == 1 and group.pads == 1
+    if op.name == "tensor.extract_slice" and all(is_anchor(u) and u.name != "linalg.generic" for u in users):
+        return True  # an anchor reads a part of its input where it lies
     if op.name in SLICES:
         return group.anchors == 0 and group.reductions == 0 and all(is_elementwise(u) or u.name in SLICES for u in users)
     if is_anchor(op):

@@ -1,6 +1,7 @@
 """Conv and ConvTranspose as channels-last convolutions with a transpose on either side."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 from math import gcd
 
@@ -31,7 +32,9 @@ def conv(node: Node) -> Value:
                            f"{weight.shape[1]} channels a group")
     window = window_of(node, kernel, x.shape[2:])
     last = node.emitter.transpose(x, channels_last(x.rank))
-    last = node.emitter.pad(last, around(window.low), around(window.reach(x.shape[2:])), 0)
+    # What no window reads stays where it is: a crop would be a copy.
+    high = [max(0, p) for p in window.reach(x.shape[2:])]
+    last = node.emitter.pad(last, around(window.low), around(high), 0)
     y = convolve(node, last, weight, window.strides, window.dilations, group)
     y = node.emitter.transpose(y, channels_first(x.rank))
     return add_channels(node, y, 2)
@@ -121,8 +124,17 @@ def conv_transpose(node: Node) -> Value:
     emitter, batch = node.emitter, x.shape[0]
     whole: Value | None = None
     inner = [n for c, s in zip(counts, strides, strict=True) for n in (c, s)]
-    for phase in product(*(range(s) for s in strides)):
-        y = one_phase(node, last, weight, group, phase, counts, strides, dilations, low)
+    phases = [
+        phase_of(weight.shape[2:], phase, counts, size, strides, dilations, low)
+        for phase in product(*(range(s) for s in strides))
+    ]
+    # One padded input serves all phases: each reads a part of it.
+    before = [max(0, *(p.before[axis] for p in phases)) for axis in range(rank)]
+    after = [max(0, *(p.after[axis] for p in phases)) for axis in range(rank)]
+    last = emitter.pad(last, around(before), around(after), 0)
+    for part in phases:
+        phase = part.number
+        y = one_phase(node, last, weight, group, part, before, counts)
         if all(s == 1 for s in strides):
             whole = y
             break
@@ -137,23 +149,46 @@ def conv_transpose(node: Node) -> Value:
     return add_channels(node, emitter.transpose(y, channels_first(x.rank)), 2)
 
 
-def one_phase(node: Node, x: Value, weight: np.ndarray, group: int, phase: Sequence[int],
-              counts: Sequence[int], strides: Sequence[int], dilations: Sequence[int],
-              low: Sequence[int]) -> Value:
-    """The outputs q*s + phase, q below counts; x: N,spatial,C."""
-    before, after, steps = [], [], []
-    for axis, (r, s, d) in enumerate(zip(phase, strides, dilations, strict=True)):
-        chosen = [k for k in range(weight.shape[2 + axis]) if (k * d - r - low[axis]) % s == 0]
-        if not chosen:
-            return node.emitter.fill([x.shape[0], *counts, weight.shape[0]], x.dtype, 0)
-        # Reversed taps read x in ascending order.
-        weight = weight.take(chosen[::-1], axis=2 + axis)
-        offsets = [(r + low[axis] - k * d) // s for k in chosen]
+@dataclass(frozen=True)
+class Phase:
+    """The outputs q*s + number of each axis, q below counts."""
+
+    number: tuple[int, ...]
+    taps: tuple[tuple[int, ...], ...]
+    """Taps of each axis that reach these outputs, in descending order: they read x in ascending order."""
+    before: tuple[int, ...]
+    """Padding that x needs before and behind; negative: unread."""
+    after: tuple[int, ...]
+    steps: tuple[int, ...]
+    """Dilations of the plain convolution."""
+
+
+def phase_of(taps: Sequence[int], number: Sequence[int], counts: Sequence[int],
+             size: Sequence[int], strides: Sequence[int], dilations: Sequence[int],
+             low: Sequence[int]) -> Phase:
+    chosen, before, after, steps = [], [], [], []
+    for axis, (r, s, d) in enumerate(zip(number, strides, dilations, strict=True)):
+        found = [k for k in range(taps[axis]) if (k * d - r - low[axis]) % s == 0]
+        offsets = [(r + low[axis] - k * d) // s for k in found] or [0]
+        chosen.append(tuple(found[::-1]))
         before.append(-min(offsets))
-        after.append(counts[axis] - 1 + max(offsets) - (x.shape[1 + axis] - 1))
+        after.append(counts[axis] - 1 + max(offsets) - (size[axis] - 1))
         steps.append(d // gcd(d, s))
-    padded = node.emitter.pad(x, around(before), around(after), 0)
-    return convolve(node, padded, weight, [1] * len(counts), steps, group)
+    return Phase(tuple(number), tuple(chosen), tuple(before), tuple(after), tuple(steps))
+
+
+def one_phase(node: Node, x: Value, weight: np.ndarray, group: int, phase: Phase,
+              padding: Sequence[int], counts: Sequence[int]) -> Value:
+    """x: N,spatial,C with `padding` before each spatial dim."""
+    if any(not taps for taps in phase.taps):
+        return node.emitter.fill([x.shape[0], *counts, weight.shape[0]], x.dtype, 0)
+    for axis, taps in enumerate(phase.taps):
+        weight = weight.take(taps, axis=2 + axis)
+    begin = [p - b for p, b in zip(padding, phase.before, strict=True)]
+    reach = [n + (len(taps) - 1) * d
+             for n, taps, d in zip(counts, phase.taps, phase.steps, strict=True)]
+    part = node.emitter.slice(x, around(begin), [x.shape[0], *reach, x.shape[-1]])
+    return convolve(node, part, weight, [1] * len(counts), phase.steps, group)
 
 
 def transposed_extent(node: Node, size: Sequence[int], taps: Sequence[int],
