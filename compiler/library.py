@@ -63,7 +63,9 @@ def link(objects: Sequence[bytes], weights: Path, signature: str, options: Optio
             paths.append(Path(folder) / f"{k}.o")
             paths[-1].write_bytes(data)
         runtime = linking.compile_runtime(linker, t.triple, options.cache_dir)
-        linking.link(linker, [*paths, *runtime], output, header.entry_source(name, inputs, outputs))
+        source = header.entry_source(name, inputs, outputs)
+        entry = f"{header.identifier(name)}_run"
+        linking.link(linker, [*paths, *runtime], output, source, entry, options.cache_dir)
     with whole_file(output.with_suffix(".h")) as temporary:
         temporary.write_text(header.header_text(name, inputs, outputs))
 
