@@ -16,7 +16,7 @@ from mlir.dialects import affine, arith, func, memref, scf
 
 from ansorc.dialect_passes.ir_walk import body, collect, functions, shape
 
-PURE = ("arith.", "affine.", "memref.subview", "memref.expand_shape", "memref.collapse_shape", "memref.cast",
+PURE = ("arith.", "affine.apply", "affine.min", "affine.max", "affine.delinearize_index", "affine.linearize_index", "memref.subview", "memref.expand_shape", "memref.collapse_shape", "memref.cast",
         "memref.reinterpret_cast", "memref.assume_alignment", "ub.", "vector.broadcast", "memref.get_global", "vector.step")  # fmt: skip
 
 
