@@ -74,9 +74,7 @@ def assemble(program: Program, facts: Mapping[str, KernelFacts], default_threads
         memory.arena_bytes + scratch_bytes, len(steps), default_threads or 0, program.inputs, program.outputs
     )
     names = host_names(program.name, program.inputs, program.outputs)
-    return Assembly(
-        host_ir(steps, numbers, names), tuple(placed.values()), weight_bytes, memory, len(memory.calls)
-    )
+    return Assembly(host_ir(steps, numbers, names), tuple(placed.values()), weight_bytes, memory, len(memory.calls))
 
 
 def write_packed(assembly: Assembly, weights: Mapping[str, np.ndarray], path: Path) -> None:

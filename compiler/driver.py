@@ -47,9 +47,7 @@ def compile_model(model: str | PathLike[str] | ModelProto, options: Options) -> 
     return CompiledModel(path, keep_alive=folder)
 
 
-def compile_to_file(
-    model: str | PathLike[str] | ModelProto, options: Options, output: Path, emit: str
-) -> Summary:
+def compile_to_file(model: str | PathLike[str] | ModelProto, options: Options, output: Path, emit: str) -> Summary:
     """Compile `model` and write the stage `emit` to `output`.
 
     Raises ModelError, AnsorcError or RuntimeFailure for everything that a user can mend.

@@ -101,4 +101,6 @@ def from_low_level(model: Path, options: Options, output: Path, emit: str, start
         write_weights(output, arrays)
     size = output.stat().st_size
     bytes_of_weights = int(arrays[WEIGHTS].nbytes)
-    return Summary(output, len(json.loads(signature)["outputs"]), 0, 0, bytes_of_weights, size, time.perf_counter() - start)
+    return Summary(
+        output, len(json.loads(signature)["outputs"]), 0, 0, bytes_of_weights, size, time.perf_counter() - start
+    )

@@ -74,10 +74,7 @@ def run_jobs(
     finished: queue.SimpleQueue[tuple[int, JobResult] | BaseException] = queue.SimpleQueue()
     results: dict[int, JobResult] = {}
     crew = [_Worker(function_path) for _ in range(min(count, len(jobs)))]
-    threads = [
-        threading.Thread(target=_serve, args=(w, jobs, waiting, finished), daemon=True)
-        for w in crew
-    ]
+    threads = [threading.Thread(target=_serve, args=(w, jobs, waiting, finished), daemon=True) for w in crew]
     try:
         for thread in threads:
             thread.start()

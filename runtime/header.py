@@ -10,9 +10,7 @@ from ansorc.runtime.signature import C_TYPES, DTYPES, TensorLike
 
 INTERFACE = Path(__file__).parent / "native" / "ansorc.h"
 KEYWORDS = frozenset(
-    "auto break case char const continue default do double else enum extern float for goto if inline int long register "
-    "restrict return short signed sizeof static struct switch typedef union unsigned void volatile while bool class "
-    "delete new private protected public template this throw try catch namespace using virtual operator model".split()
+    ["auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while", "bool", "class", "delete", "new", "private", "protected", "public", "template", "this", "throw", "try", "catch", "namespace", "using", "virtual", "operator", "model"]
 )
 
 
@@ -29,7 +27,9 @@ def identifier(name: str, taken: set[str] | None = None) -> str:
     return made
 
 
-def _prototype(model: str, inputs: Sequence[TensorLike], outputs: Sequence[TensorLike]) -> tuple[str, list[str], list[str]]:
+def _prototype(
+    model: str, inputs: Sequence[TensorLike], outputs: Sequence[TensorLike]
+) -> tuple[str, list[str], list[str]]:
     taken: set[str] = set()
     names = [[identifier(t.name, taken) for t in side] for side in (inputs, outputs)]
     parameters = ["ansorc_model *model"]
@@ -48,7 +48,11 @@ def header_text(model: str, inputs: Sequence[TensorLike], outputs: Sequence[Tens
     """Return lib.h: C99 and C++, and several models' headers may be included together."""
     guard = f"ANSORC_MODEL_{identifier(model).upper()}_H"
     prototype, _, _ = _prototype(model, inputs, outputs)
-    rows = [f" *   {side} {t.name}: {t.dtype} {_shape(t)}" for side, ts in (("input", inputs), ("output", outputs)) for t in ts]
+    rows = [
+        f" *   {side} {t.name}: {t.dtype} {_shape(t)}"
+        for side, ts in (("input", inputs), ("output", outputs))
+        for t in ts
+    ]
     return "\n".join((
         f"/* {model}, compiled by ansorc. */",
         INTERFACE.read_text(),

@@ -94,7 +94,14 @@ def link(linker: Linker, objects: Sequence[Path], output: Path, entry_source: st
         _compile(linker, source, entry_object, cache_dir)
         made = folder / "library"
         inputs = [str(o) for o in (entry_object, *objects)]
-        command = [*linker.command, "-shared", "-o", str(made), *inputs, *_link_flags(linker, folder, output.name, entry)]
+        command = [
+            *linker.command,
+            "-shared",
+            "-o",
+            str(made),
+            *inputs,
+            *_link_flags(linker, folder, output.name, entry),
+        ]
         _call(command, cache_dir)
         made.chmod(0o755)
         made.replace(output)

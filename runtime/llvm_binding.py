@@ -35,9 +35,7 @@ def _parse(text: str, triple: str, machine: llvm.TargetMachine) -> llvm.ModuleRe
     return module
 
 
-def compile_ir(
-    text: str, triple: str, cpu: str, features: str, *, level: int = 3, emit: str = "object"
-) -> bytes:
+def compile_ir(text: str, triple: str, cpu: str, features: str, *, level: int = 3, emit: str = "object") -> bytes:
     """Optimise LLVM IR and emit an "object", its "asm" or the optimised "llvm" text."""
     machine = _machine(triple, cpu, features, level)
     module = _parse(text, triple, machine)

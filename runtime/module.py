@@ -64,7 +64,9 @@ class CompiledModel:
         count = getattr(library, f"ansorc_num_{side}s")()
         found: list[TensorInfo] = []
         for k in range(count):
-            name, dtype, rank, shape = (getattr(library, f"ansorc_{side}_{w}")(k) for w in ("name", "dtype", "rank", "shape"))
+            name, dtype, rank, shape = (
+                getattr(library, f"ansorc_{side}_{w}")(k) for w in ("name", "dtype", "rank", "shape")
+            )
             found.append(info_of(name.decode(), dtype, [shape[d] for d in range(rank)]))
         return tuple(found)
 
@@ -116,7 +118,9 @@ class CompiledModel:
             copy.replace(target)
             text.replace(target.with_suffix(".h"))
 
-    def benchmark(self, inputs: Mapping[str, Array] | None = None, *, seconds: float = 1.0, least: int = 10) -> Benchmark:
+    def benchmark(
+        self, inputs: Mapping[str, Array] | None = None, *, seconds: float = 1.0, least: int = 10
+    ) -> Benchmark:
         """Time runs for about `seconds`, at least `least` of them, on given or random inputs."""
         if inputs is None:
             generator = np.random.default_rng(0)
@@ -146,7 +150,9 @@ class _Instance:
             raise RunFailedError(status, library.ansorc_error(None).decode())
 
     def run(self, arrays: list[Array], results: list[Array]) -> None:
-        inputs, outputs = ((ctypes.c_void_p * max(1, len(side)))(*(a.ctypes.data for a in side)) for side in (arrays, results))
+        inputs, outputs = (
+            (ctypes.c_void_p * max(1, len(side)))(*(a.ctypes.data for a in side)) for side in (arrays, results)
+        )
         status = self._library.ansorc_run(self._handle, inputs, outputs)
         if status != 0:
             raise RunFailedError(status, self._library.ansorc_error(None).decode())

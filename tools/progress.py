@@ -48,9 +48,7 @@ class ProgressLine:
         """Show that `done` of `total` items of a step are finished (total 0: unknown)."""
         if self._bar is not None:
             count = f"{done}/{total}" if total else ""
-            self._bar.update(
-                self._task, description=step, completed=done, total=total or None, count=count
-            )
+            self._bar.update(self._task, description=step, completed=done, total=total or None, count=count)
         if self._verbose and step != self._step:
             seconds = time.perf_counter() - self._start
             console = self._bar.console if self._bar is not None else Console(stderr=True)

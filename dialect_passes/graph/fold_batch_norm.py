@@ -90,7 +90,11 @@ def _fold(op: ir.Operation, module: ir.Module, weights: dict[str, np.ndarray]) -
         return
     arrays = [None if v is None else weights.get(weights_of.symbol_of(v) or "") for v in (*this, bias)]
     symbol = weights_of.symbol_of(conv.operands[1])
-    if symbol is None or symbol not in weights or any(v is not None and a is None for v, a in zip((*this, bias), arrays, strict=True)):
+    if (
+        symbol is None
+        or symbol not in weights
+        or any(v is not None and a is None for v, a in zip((*this, bias), arrays, strict=True))
+    ):
         return
     factor, addend, earlier = (None if a is None else a.astype(np.float64) for a in arrays)
     scale = np.float64(1) if factor is None else factor

@@ -145,7 +145,9 @@ def _may_join(op: ir.Operation, users: list[ir.Operation], group: Group) -> bool
     if op.name == "tensor.extract_slice" and all(is_anchor(u) and u.name != "linalg.generic" for u in users):
         return True  # an anchor reads a part of its input where it lies
     if op.name in SLICES:
-        return group.anchors == 0 and group.reductions == 0 and all(is_elementwise(u) or u.name in SLICES for u in users)
+        return (
+            group.anchors == 0 and group.reductions == 0 and all(is_elementwise(u) or u.name in SLICES for u in users)
+        )
     if is_anchor(op):
         simple = group.anchors == 0 and group.reductions == 0 and group.slices == 0
         return simple and all(_same_points(op, u) for u in users)
@@ -222,9 +224,7 @@ class _Outliner:
     def _function(self, members: list[ir.Operation], arguments: list[ir.Value], group: Group) -> ir.Operation:
         result = group.root.results[0].type
         kind = ir.FunctionType.get([a.type for a in arguments], [result])
-        entries = [
-            ir.DictAttr.get({"ansorc.constant": ir.UnitAttr.get()} if _is_weight(a) else {}) for a in arguments
-        ]
+        entries = [ir.DictAttr.get({"ansorc.constant": ir.UnitAttr.get()} if _is_weight(a) else {}) for a in arguments]
         attributes: dict[str, ir.Attribute] = {
             "sym_name": ir.StringAttr.get("task"),
             "function_type": ir.TypeAttr.get(kind),

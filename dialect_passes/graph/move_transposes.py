@@ -18,8 +18,8 @@ import numpy as np
 from mlir import ir
 from mlir.dialects import tensor
 
-from ansorc.dialect_passes.ir_walk import body, functions, indexing_maps, iterators, segments, shape
 from ansorc.dialect_passes.graph.rebuild import rebuilt, reshape, transpose
+from ansorc.dialect_passes.ir_walk import body, functions, indexing_maps, iterators, segments, shape
 
 Perm = tuple[int, ...]
 
@@ -130,9 +130,7 @@ def _extract(op: ir.Operation) -> ir.Value | None:
         return None
     source, perm = found
     back = inverse(perm)
-    return transpose(
-        rebuilt(op, [source], [shape(op.results[0])[b] for b in back], _permuted_slices(op, back)), perm
-    )
+    return transpose(rebuilt(op, [source], [shape(op.results[0])[b] for b in back], _permuted_slices(op, back)), perm)
 
 
 def _permuted_slices(op: ir.Operation, back: Perm) -> dict[str, ir.Attribute]:

@@ -106,9 +106,7 @@ def plan(module: ir.Module) -> MemoryPlan:
         return fixed.get(value) or Placement(Base.ARENA, offset=placed[buffer_of[value]].offset)
 
     return MemoryPlan(
-        tuple(
-            Call(_callee(c), tuple(where(v) for v in c.operands), where(c.results[0])) for c in calls
-        ),
+        tuple(Call(_callee(c), tuple(where(v) for v in c.operands), where(c.results[0])) for c in calls),
         tuple(placed),
         max((b.offset + b.size for b in placed), default=0),
         lower_bound(buffers),
@@ -159,7 +157,11 @@ def in_place_arguments(function: ir.Operation) -> list[int]:
     if len(function.regions[0].blocks) == 0:
         return []
     block = body(function)
-    structured = [o.operation for o in block.operations if o.operation.name not in ("arith.constant", "tensor.empty", "func.return")]
+    structured = [
+        o.operation
+        for o in block.operations
+        if o.operation.name not in ("arith.constant", "tensor.empty", "func.return")
+    ]
     if any(o.name != "linalg.generic" or "reduction" in iterators(o) for o in structured):
         return []
     if any(collect(o, "tensor.extract", "linalg.index") for o in structured):
@@ -214,9 +216,7 @@ def _greedy(buffers: list[Buffer], order: Callable[[Buffer], tuple[int, ...]]) -
     for k in sorted(range(len(buffers)), key=lambda i: order(buffers[i])):
         b = buffers[k]
         taken = sorted(
-            (p.offset, p.offset + p.size)
-            for p in placed.values()
-            if p.first <= b.last and b.first <= p.last
+            (p.offset, p.offset + p.size) for p in placed.values() if p.first <= b.last and b.first <= p.last
         )
         best_gap, offset, cursor = None, -1, 0
         for start, end in taken:

@@ -1,8 +1,8 @@
 """Give every `linalg.generic` the loop order that schedules assume.
 
-    generic over (n, c, h, w) writing out[n, c] with reductions h, w in any order
-    -->
-    generic over (dims of the output in its order, then the reductions)
+generic over (n, c, h, w) writing out[n, c] with reductions h, w in any order
+-->
+generic over (dims of the output in its order, then the reductions)
 """
 
 from mlir import ir

@@ -153,9 +153,15 @@ def _chunk_loop(forall: ir.Operation, lo: ir.Value, hi: ir.Value) -> int:
                 else:
                     d = ir.AffineDimExpr.get(0)
                     last = all(e == 1 for e in extents[:k])
-                    index = rest if last else affine.apply(ir.AffineMap.get(1, 0, [ir.AffineExpr.get_mod(d, extents[k])]), [rest])
+                    index = (
+                        rest
+                        if last
+                        else affine.apply(ir.AffineMap.get(1, 0, [ir.AffineExpr.get_mod(d, extents[k])]), [rest])
+                    )
                     if not last:
-                        rest = affine.apply(ir.AffineMap.get(1, 0, [ir.AffineExpr.get_floor_div(d, extents[k])]), [rest])
+                        rest = affine.apply(
+                            ir.AffineMap.get(1, 0, [ir.AffineExpr.get_floor_div(d, extents[k])]), [rest]
+                        )
                 scaled = ir.AffineDimExpr.get(0) * step[k] + lower[k]
                 values.insert(0, affine.apply(ir.AffineMap.get(1, 0, [scaled]), [index]))
     for argument, value in zip(inner.arguments, values, strict=True):

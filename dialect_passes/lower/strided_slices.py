@@ -1,6 +1,6 @@
 """Replace reads through `d * s` by a strided slice and a plain map: only then do strided windows vectorize.
 
-    generic reading x[d0 * 2]  -->  %s = tensor.extract_slice %x[0] [n] [2]; generic reading s[d0]
+generic reading x[d0 * 2]  -->  %s = tensor.extract_slice %x[0] [n] [2]; generic reading s[d0]
 """
 
 from mlir import ir
@@ -21,7 +21,14 @@ def run(module: ir.Module) -> None:
             sizes = [(d - 1) // s + 1 for d, s in zip(shape(op.operands[k]), steps, strict=True)]
             with ir.InsertionPoint(op), op.location:
                 piece = tensor.ExtractSliceOp(
-                    ir.RankedTensorType.get(sizes, kind.element_type), op.operands[k], [], [], [], [0] * len(sizes), sizes, steps
+                    ir.RankedTensorType.get(sizes, kind.element_type),
+                    op.operands[k],
+                    [],
+                    [],
+                    [],
+                    [0] * len(sizes),
+                    sizes,
+                    steps,
                 )
             op.operands[k] = piece.result
             plain = [ir.AffineMulExpr(e).lhs if isinstance(e, ir.AffineMulExpr) else e for e in m.results]

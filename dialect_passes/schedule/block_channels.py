@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from mlir import ir
 
-from ansorc.dialect_passes.ir_walk import body, indexing_maps, iterators, segments, shape
+from ansorc.dialect_passes.ir_walk import body, indexing_maps, iterators, shape
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,10 @@ def _operand_positions(op: ir.Operation, out_position: int) -> list[tuple[ir.Val
     found: list[tuple[ir.Value, int]] = []
     for operand, m in zip(op.operands, maps, strict=True):
         at = [k for k, e in enumerate(m.results) if e == channel]
-        if any(e != channel and _reads(e, ir.AffineDimExpr(channel).position, m.n_dims) for e in m.results) or len(at) > 1:
+        if (
+            any(e != channel and _reads(e, ir.AffineDimExpr(channel).position, m.n_dims) for e in m.results)
+            or len(at) > 1
+        ):
             raise CannotBlock("channel is part of a compound index")
         if at:
             found.append((operand, at[0]))
@@ -123,9 +126,7 @@ def _rewrite(op: ir.Operation, positions: dict[ir.Value, int], packed: set[ir.Va
         return
     old = op.results[0]
     at = positions[old]
-    kind = ir.RankedTensorType.get(
-        _split(shape(old), at, lanes, vectors), ir.RankedTensorType(old.type).element_type
-    )
+    kind = ir.RankedTensorType.get(_split(shape(old), at, lanes, vectors), ir.RankedTensorType(old.type).element_type)
     with ir.InsertionPoint(op), op.location:
         attributes = _attributes(op)
         if op.name == "linalg.generic":

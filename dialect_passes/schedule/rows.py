@@ -66,6 +66,10 @@ def _leads(op: ir.Operation, k: int, generics: list[ir.Operation]) -> bool:
         return False
     for operand, m in zip(list(op.operands)[:-1], maps, strict=False):
         owner = operand.owner
-        if not isinstance(owner, ir.Block) and owner.operation in generics and (len(m.results) <= k or m.results[k] != dim):
+        if (
+            not isinstance(owner, ir.Block)
+            and owner.operation in generics
+            and (len(m.results) <= k or m.results[k] != dim)
+        ):
             return False
     return True

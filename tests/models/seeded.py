@@ -68,9 +68,7 @@ def make_weight(recipe: dict[str, Any]) -> NDArray[np.float32]:
     raise ValueError(f"unknown recipe {kind!r}")
 
 
-def _draw(
-    network: str, name: str, shape: list[int], distribution: tuple[str, float, float]
-) -> NDArray[np.float32]:
+def _draw(network: str, name: str, shape: list[int], distribution: tuple[str, float, float]) -> NDArray[np.float32]:
     """Draw a tensor: ("n", mean, deviation) or ("u", low, high)."""
     seed = zlib.crc32(f"{network}/{name}".encode())
     generator = np.random.Generator(np.random.PCG64(seed))

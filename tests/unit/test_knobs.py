@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from ansorc.compiler.errors import InvalidKnobError
 from ansorc.compiler.knobs import DEFAULT_CACHE_BYTES, read_knobs
 

@@ -5,6 +5,7 @@ import pickle
 from pathlib import Path
 
 import pytest
+
 from ansorc.compiler.errors import InvalidOptionError, NotYetError
 from ansorc.compiler.options import Options
 from ansorc.compiler.target import parse_target

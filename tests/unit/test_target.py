@@ -1,6 +1,7 @@
 """Targets: what their names mean, and what is said about the others."""
 
 import pytest
+
 from ansorc.compiler.errors import NotYetError, UnknownTargetError
 from ansorc.compiler.target import known_targets, parse_target
 

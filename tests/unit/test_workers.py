@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from ansorc.compiler.workers import Job, JobResult, run_jobs
 
 HERE = Path(__file__).parent
