@@ -72,13 +72,11 @@ def compile_to_file(model: str | PathLike[str] | ModelProto, options: Options, o
     compiled = compile_tasks(source, "object" if emit == "so" else "llvm", options)
     facts = {name: task.facts for name, task in compiled.tasks.items()}
     assembly = assemble(source, facts, options.threads)
-    if options.verbose:
-        print(assembly.memory)
     options.report("linking")
     code = [task.code for task in compiled.tasks.values()]
     with library.packed(lambda path: write_packed(assembly, source.weights, path)) as weights:
         library.write(emit, code, assembly.host, weights, program.signature_json(source), options, output)
-    return Summary.of(output, source, compiled.cached, assembly.calls, start)
+    return Summary.of(output, source, compiled.cached, assembly.calls, start, str(assembly.memory))
 
 
 def read(model: str | PathLike[str] | ModelProto, options: Options) -> Program:

@@ -118,7 +118,7 @@ def to_affine(module: ir.Module) -> None:
 
 def to_llvm_ir(module: ir.Module) -> str:
     """Return the LLVM IR of a module of the stage `llvm-mlir`."""
-    return llvm_dialect.translate_module_to_llvmir(module.operation)
+    return str(llvm_dialect.translate_module_to_llvmir(module.operation))  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def run_passes(module: ir.Module, pipeline: str) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ WEIGHTS, SIGNATURE = "ansorc_packed_weights", "ansorc_signature"
 
 
 @contextlib.contextmanager
-def packed(write: Callable[[Path], None]) -> Iterator[Path]:
+def packed(write: Callable[[Path], None]) -> Generator[Path]:
     """Write the weights into a temporary file, and remove it afterwards."""
     with tempfile.TemporaryDirectory(prefix="ansorc-") as folder:
         path = Path(folder) / "weights.bin"
@@ -101,6 +100,4 @@ def from_low_level(model: Path, options: Options, output: Path, emit: str, start
         write_weights(output, arrays)
     size = output.stat().st_size
     bytes_of_weights = int(arrays[WEIGHTS].nbytes)
-    return Summary(
-        output, len(json.loads(signature)["outputs"]), 0, 0, bytes_of_weights, size, time.perf_counter() - start
-    )
+    return Summary(output, 0, 0, 0, bytes_of_weights, size, time.perf_counter() - start)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from ansorc.compiler.errors import UnwritableOutputError
@@ -25,7 +25,7 @@ def check_writable(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def whole_file(path: Path, mode: int = 0o644) -> Iterator[Path]:
+def whole_file(path: Path, mode: int = 0o644) -> Generator[Path]:
     """Yield a temporary name beside `path`; rename it at the end, or remove it on any exception."""
     check_writable(path)
     try:

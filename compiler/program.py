@@ -17,7 +17,7 @@ from mlir import ir
 from ansorc.compiler.errors import InvalidStageTextError
 from ansorc.compiler.kernel import STAGES, context
 from ansorc.compiler.output import whole_file
-from ansorc.dialect_passes.ir_walk import functions
+from ansorc.dialect_passes.ir_walk import functions, text_of
 from ansorc.frontends.model import Model, TensorSpec
 
 CODE_PREFIX = "code_"
@@ -50,7 +50,7 @@ def split_tasks(program: Program, module: ir.Module) -> Program:
     for function in functions(module):
         if "ansorc.task" in function.attributes:
             code[ir.StringAttr(function.attributes["sym_name"]).value] = _alone(function)
-    text = module.operation.get_asm(enable_debug_info=True)
+    text = text_of(module.operation, locations=True)
     return replace(program, stage="linalg", main=text, code=code)
 
 
@@ -62,7 +62,7 @@ def _alone(function: ir.Operation) -> str:
         for name in ("ansorc.node", "ansorc.weight", "sym_visibility"):
             if name in clone.attributes:
                 del clone.attributes[name]
-        return module.operation.get_asm(enable_debug_info=False)
+        return text_of(module.operation)
 
 
 def signature_json(program: Program) -> str:
@@ -95,7 +95,7 @@ def write(program: Program, path: Path) -> None:
             for function in list(functions(module)):
                 if "ansorc.task" in function.attributes:
                     _replace_by_code(function, program.code, module)
-        text = module.operation.get_asm(enable_debug_info=False)
+        text = text_of(module.operation)
     with whole_file(path) as temporary:
         temporary.write_text(text + "\n")
     write_weights(path, dict(program.weights))
@@ -137,7 +137,7 @@ def read(path: Path) -> Program:
     with context(), ir.Location.unknown():
         try:
             module = ir.Module.parseFile(str(path))
-        except ir.MLIRError as error:
+        except ir.MLIRError as error:  # pyright: ignore[reportAttributeAccessIssue]
             raise InvalidStageTextError(path, str(error)) from error
         attributes = module.operation.attributes
         if "ansorc.stage" not in attributes or "ansorc.signature" not in attributes:
@@ -155,9 +155,9 @@ def read(path: Path) -> Program:
             if op.name == "builtin.module":
                 symbol = ir.StringAttr(op.attributes["sym_name"]).value.removeprefix(CODE_PREFIX)
                 del op.attributes["sym_name"]
-                code[symbol] = op.get_asm(enable_debug_info=False)
+                code[symbol] = text_of(op)
                 op.erase()
-        return replace(program, main=module.operation.get_asm(), code=code)
+        return replace(program, main=text_of(module.operation), code=code)
 
 
 def read_weights(path: Path) -> dict[str, np.ndarray]:

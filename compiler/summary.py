@@ -23,19 +23,22 @@ class Summary:
     weight_bytes: int
     output_bytes: int
     seconds: float
+    memory: str = ""
+    """The memory plan, where one was made."""
 
     @staticmethod
-    def of(output: Path, program: Program, cached: int, calls: int, start: float) -> Summary:
+    def of(output: Path, program: Program, cached: int, calls: int, start: float, memory: str = "") -> Summary:
         """Sum up a finished compilation that started at `start` (time.perf_counter)."""
         weights = sum(w.nbytes for w in program.weights.values())
         size, seconds = output.stat().st_size, time.perf_counter() - start
-        return Summary(output, len(program.code), cached, calls, weights, size, seconds)
+        return Summary(output, len(program.code), cached, calls, weights, size, seconds, memory)
 
     def __str__(self) -> str:
         tasks = f"{self.tasks} tasks ({self.calls} calls, {self.cached_tasks} cached)"
+        plan = f"\n{self.memory}" if self.memory else ""
         return (
             f"{self.output}: {tasks}, weights {_megabytes(self.weight_bytes)}, "
-            f"size {_megabytes(self.output_bytes)}, {self.seconds:.1f} s"
+            f"size {_megabytes(self.output_bytes)}, {self.seconds:.1f} s{plan}"
         )
 
 

@@ -9,6 +9,7 @@ from mlir import ir
 from ansorc.compiler import kernel
 from ansorc.compiler.kernel import KernelFacts
 from ansorc.compiler.target import Target
+from ansorc.dialect_passes.ir_walk import text_of
 from ansorc.dialect_passes.schedule.default import KINDS
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.runtime.llvm_binding import compile_ir
@@ -72,7 +73,7 @@ def _compile(job: TaskJob, kinds: tuple[str, ...]) -> TaskCode:
             stage = kernel.advance(module, stage, machine)
         facts = kernel.facts_of(module)
         if stage == job.goal:
-            text = module.operation.get_asm(assume_verified=True)
+            text = text_of(module.operation, verified=True)
             return TaskCode(facts, text.encode(), script)
         code = kernel.to_llvm_ir(module)
     if job.goal == "llvm":

@@ -5,6 +5,11 @@ from collections.abc import Iterator
 from mlir import ir
 
 
+def text_of(op: ir.Operation, *, locations: bool = False, verified: bool = False) -> str:
+    """Print an operation."""
+    return str(op.get_asm(enable_debug_info=locations, assume_verified=verified))
+
+
 def functions(module: ir.Module) -> Iterator[ir.Operation]:
     """Yield the `func.func` operations of a module, in order."""
     for op in module.body.operations:
@@ -26,7 +31,7 @@ def collect(root: ir.Operation, *names: str) -> list[ir.Operation]:
             found.append(op)
         return ir.WalkResult.ADVANCE
 
-    root.walk(visit)
+    root.walk(visit)  # pyright: ignore[reportCallIssue] walk_order has a default
     return found
 
 

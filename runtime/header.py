@@ -10,8 +10,61 @@ from ansorc.runtime.signature import C_TYPES, DTYPES, TensorLike
 
 INTERFACE = Path(__file__).parent / "native" / "ansorc.h"
 KEYWORDS = frozenset(
-    ["auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while", "bool", "class", "delete", "new", "private", "protected", "public", "template", "this", "throw", "try", "catch", "namespace", "using", "virtual", "operator", "model"]
+    {
+        "auto",
+        "break",
+        "case",
+        "char",
+        "const",
+        "continue",
+        "default",
+        "do",
+        "double",
+        "else",
+        "enum",
+        "extern",
+        "float",
+        "for",
+        "goto",
+        "if",
+        "inline",
+        "int",
+        "long",
+        "register",
+        "restrict",
+        "return",
+        "short",
+        "signed",
+        "sizeof",
+        "static",
+        "struct",
+        "switch",
+        "typedef",
+        "union",
+        "unsigned",
+        "void",
+        "volatile",
+        "while",
+        "bool",
+        "class",
+        "delete",
+        "new",
+        "private",
+        "protected",
+        "public",
+        "template",
+        "this",
+        "throw",
+        "try",
+        "catch",
+        "namespace",
+        "using",
+        "virtual",
+        "operator",
+        "model",
+    }
 )
+"""Words of C and C++, and the name of our own parameter."""
 
 
 def identifier(name: str, taken: set[str] | None = None) -> str:

@@ -92,7 +92,7 @@ class Run:
                     manager.enable_ir_printing(print_after_all=True)
                 manager.run(module.operation)
                 return str(module)
-            except ir.MLIRError as error:
+            except ir.MLIRError as error:  # pyright: ignore[reportAttributeAccessIssue]
                 if not any(d.kind == "error" for d in self.said):
                     self.said.append(Diagnostic("error", None, str(error)))
             except AnsorcError:
@@ -100,7 +100,7 @@ class Run:
             except Exception as error:
                 self.said.append(Diagnostic("error", None, f"{type(error).__name__}: {error}"))
             finally:
-                handler.detach()
+                handler.detach()  # pyright: ignore[reportAttributeAccessIssue]
         return None
 
     def _hear(self, diagnostic: ir.Diagnostic) -> bool:

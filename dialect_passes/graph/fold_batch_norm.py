@@ -22,6 +22,14 @@ CHANNEL_OF_WEIGHT = {
 }
 
 
+FORMS: dict[tuple[str, ...], tuple[int | None, int | None]] = {
+    ("arith.mulf", "arith.addf", "linalg.yield"): (1, 2),
+    ("arith.addf", "linalg.yield"): (None, 1),
+    ("arith.mulf", "linalg.yield"): (1, None),
+}
+"""Bodies that are understood -> positions of the factor and the addend among the operands."""
+
+
 def run(module: ir.Module, weights: dict[str, np.ndarray]) -> None:
     """Fold in place; changed weights are new entries of `weights`."""
     main = next(f for f in functions(module) if ir.StringAttr(f.attributes["sym_name"]).value == "main")
@@ -43,8 +51,7 @@ def channel_body(op: ir.Operation) -> tuple[ir.Value | None, ir.Value | None] | 
     steps = [o.operation for o in block.operations]
     names = tuple(o.name for o in steps)
     arguments = list(block.arguments)
-    order = {("arith.mulf", "arith.addf", "linalg.yield"): (1, 2), ("arith.addf", "linalg.yield"): (None, 1),
-             ("arith.mulf", "linalg.yield"): (1, None)}.get(names)  # fmt: skip
+    order = FORMS.get(names)
     if order is None or inputs != len(names):
         return None
     value = arguments[0]
@@ -59,7 +66,8 @@ def channel_body(op: ir.Operation) -> tuple[ir.Value | None, ir.Value | None] | 
     if steps[-1].operands[0] != value:
         return None
     operands = list(op.operands)
-    return tuple(None if k is None else operands[k] for k in order)  # pyright: ignore[reportReturnType]
+    factor, addend = (None if k is None else operands[k] for k in order)
+    return factor, addend
 
 
 def _single_user(value: ir.Value) -> bool:

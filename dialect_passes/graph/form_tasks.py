@@ -23,7 +23,7 @@ import numpy as np
 from mlir import ir
 from mlir.dialects import linalg, tensor
 
-from ansorc.dialect_passes.ir_walk import body, collect, functions, indexing_maps, iterators, shape
+from ansorc.dialect_passes.ir_walk import body, collect, functions, indexing_maps, iterators, shape, text_of
 
 SHADOWS = ("arith.constant", "tensor.empty", "linalg.fill")
 """Operations without inputs of their own: every task that needs one gets a copy."""
@@ -201,7 +201,7 @@ class _Outliner:
         members = group.members[::-1]  # they were found from the last to the first
         arguments = _arguments(members)
         function = self._function(members, arguments, group)
-        text = function.get_asm(enable_debug_info=False)
+        text = text_of(function)
         key = hashlib.sha256(text.encode()).hexdigest()[:16]
         symbol = f"task_{key}"
         if key in self.known:
@@ -263,8 +263,7 @@ def _clone(op: ir.Operation, mapped: dict[ir.Value, ir.Value]) -> None:
             _clone(operand.owner.operation, mapped)
     clone = op.clone()
     _map_operands(clone, mapped)
-    for old, new in zip(op.results, clone.results, strict=True):
-        mapped[old] = new
+    mapped.update(zip(op.results, clone.results, strict=True))
 
 
 def _map_operands(clone: ir.Operation, mapped: dict[ir.Value, ir.Value]) -> None:

@@ -7,6 +7,7 @@ from mlir import ir
 from mlir.passmanager import PassManager
 
 from ansorc.dialect_passes.graph import fold_batch_norm, fold_constants, form_tasks, move_transposes
+from ansorc.dialect_passes.ir_walk import collect
 
 TIDY = "builtin.module(canonicalize,cse)"
 
@@ -32,14 +33,8 @@ def run(module: ir.Module, weights: dict[str, np.ndarray]) -> None:
 
 def _drop_unused(module: ir.Module, weights: dict[str, np.ndarray]) -> None:
     """Forget the weights that no operation loads any more."""
-    loaded: set[str] = set()
-
-    def visit(op: ir.Operation) -> ir.WalkResult:
-        if op.name == "ml_program.global_load_const":
-            loaded.add(ir.FlatSymbolRefAttr(op.attributes["global"]).value)
-        return ir.WalkResult.ADVANCE
-
-    module.operation.walk(visit)
+    loads = collect(module.operation, "ml_program.global_load_const")
+    loaded = {ir.FlatSymbolRefAttr(op.attributes["global"]).value for op in loads}
     for op in [o.operation for o in module.body.operations]:
         if op.name == "ml_program.global":
             symbol = ir.StringAttr(op.attributes["sym_name"]).value

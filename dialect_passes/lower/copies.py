@@ -1,4 +1,7 @@
-"""Turn `memref.copy` into `linalg.copy`: upstream lowers the former to a call of a runtime library that we do not have."""
+"""Turn `memref.copy` into `linalg.copy`.
+
+Upstream lowers the former to a call of a runtime library that we do not have.
+"""
 
 from mlir import ir
 from mlir.dialects import linalg

@@ -34,8 +34,9 @@ def _give_destinations(function: ir.Operation) -> None:
         types = [a.type for a in block.arguments]
         results = [v.type for v in ret.operands]
         function.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get(types, results))
-        old = function.attributes["arg_attrs"] if "arg_attrs" in function.attributes else None
-        attrs = [dict((n.name, n.attr) for n in ir.DictAttr(a)) for a in ir.ArrayAttr(old)] if old else []
+        attrs: list[dict[str, ir.Attribute]] = []
+        if "arg_attrs" in function.attributes:
+            attrs = [{n.name: n.attr for n in ir.DictAttr(a)} for a in ir.ArrayAttr(function.attributes["arg_attrs"])]
         attrs += [{} for _ in range(len(types) - len(attrs))]
         for k, entry in enumerate(attrs):
             entry["bufferization.writable"] = ir.BoolAttr.get(k >= inputs)
@@ -45,7 +46,7 @@ def _give_destinations(function: ir.Operation) -> None:
 def _write_into(value: ir.Value, out: ir.Value, ret: ir.OpView) -> ir.Value:
     """Make the producer of `value` write into `out`; fall back to a copy."""
     owner = value.owner
-    if isinstance(owner, ir.Operation | ir.OpView):
+    if not isinstance(owner, ir.Block):
         op = owner.operation
         if op.name == "tensor.pad":
             return _pad_into(op, out)
@@ -113,7 +114,7 @@ def _pad_into(pad: ir.Operation, out: ir.Value) -> ir.Value:
                 current = _insert(border, current, offsets)
         middle = _slice(current, low, inner)
     written = None
-    if isinstance(producer, ir.Operation | ir.OpView):
+    if not isinstance(producer, ir.Block):
         destination = _empty_destination(producer.operation, ir.OpResult(source).result_number)
         if destination is not None:
             user, position = destination

@@ -1,7 +1,7 @@
 """Replace transcendental functions by polynomials in `arith`, so that they vectorize.
 
-Every function takes and gives f32. Coefficients are least-maximum-error fits made in float64 for the ranges named beside
-them. NaN stays NaN and infinities have their limits.
+Every function takes and gives f32. Coefficients are least-maximum-error fits made in float64 for the ranges
+named beside them. NaN stays NaN and infinities have their limits.
 """
 
 import struct
@@ -26,8 +26,17 @@ TANH = (-0.333333283662796, 0.13332746922969818, -0.05384669825434685, 0.0209750
 ERF = (1.1283791065216064, -0.3761262595653534, 0.1128358542919159, -0.026853810995817184,
        0.005188327748328447, -0.0008010192541405559, 7.853857823647559e-05)  # fmt: skip
 # ln(erfc(x)) for 0.95 <= x <= 4; erf is 1 in f32 beyond
-LN_ERFC = (0.00017812418809626251, -1.1295273303985596, -0.6333328485488892, -0.10827848315238953,
-           0.025101762264966965, -0.004153776448220015, 0.00042650545947253704, -1.926274308061693e-05, -1.6974523475710157e-07)  # fmt: skip
+LN_ERFC = (
+    0.00017812418809626251,
+    -1.1295273303985596,
+    -0.6333328485488892,
+    -0.10827848315238953,
+    0.025101762264966965,
+    -0.004153776448220015,
+    0.00042650545947253704,
+    -1.926274308061693e-05,
+    -1.6974523475710157e-07,
+)
 
 
 @dataclass(frozen=True)

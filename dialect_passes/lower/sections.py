@@ -16,8 +16,25 @@ from mlir.dialects import affine, arith, func, memref, scf
 
 from ansorc.dialect_passes.ir_walk import body, collect, functions, shape
 
-PURE = ("arith.", "affine.apply", "affine.min", "affine.max", "affine.delinearize_index", "affine.linearize_index", "memref.subview", "memref.expand_shape", "memref.collapse_shape", "memref.cast",
-        "memref.reinterpret_cast", "memref.assume_alignment", "ub.", "vector.broadcast", "memref.get_global", "vector.step")  # fmt: skip
+PURE = (
+    "arith.",
+    "affine.apply",
+    "affine.min",
+    "affine.max",
+    "affine.delinearize_index",
+    "affine.linearize_index",
+    "memref.subview",
+    "memref.expand_shape",
+    "memref.collapse_shape",
+    "memref.cast",
+    "memref.reinterpret_cast",
+    "memref.assume_alignment",
+    "memref.get_global",
+    "ub.",
+    "vector.broadcast",
+    "vector.step",
+)
+"""Operations (by prefix) that every section may have a copy of."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +55,7 @@ class SectionedTask:
 
 def run(module: ir.Module) -> SectionedTask:
     """Replace the only function of `module` by its sections."""
-    function = next(f for f in functions(module) if not f.attributes["sym_name"].value.startswith("ansorc_"))
+    function = next(functions(module))
     _drop_results(function)
     scratch = _scratch_arguments(function)
     groups = _group(function)
@@ -136,7 +153,8 @@ def _allocate_on_stack(function: ir.Operation) -> None:
 
 
 def _chunk_loop(forall: ir.Operation, lo: ir.Value, hi: ir.Value) -> int:
-    lower, upper, step = (list(ir.DenseI64ArrayAttr(forall.attributes[f"static{n}Bound" if n != "Step" else "staticStep"])) for n in ("Lower", "Upper", "Step"))  # fmt: skip
+    names = ("staticLowerBound", "staticUpperBound", "staticStep")
+    lower, upper, step = (list(ir.DenseI64ArrayAttr(forall.attributes[n])) for n in names)
     extents = [-(-(u - low) // s) for low, u, s in zip(lower, upper, step, strict=True)]
     inner = forall.regions[0].blocks[0]
     with ir.InsertionPoint(forall), forall.location:

@@ -158,9 +158,7 @@ def _blocked_loops(
     count = len(kinds) + 2
     dim = ir.AffineDimExpr.get
     # New loops: block first, the others in order, channel replaced by (vector, lane).
-    renamed: list[ir.AffineExpr] = []
-    for k in range(len(kinds)):
-        renamed.append(dim(k + 1 if k <= channel else k + 2))
+    renamed: list[ir.AffineExpr] = [dim(k + 1 if k <= channel else k + 2) for k in range(len(kinds))]
     substitution = ir.AffineMap.get(count, 0, renamed)
     triple = [dim(0), dim(channel + 1), dim(channel + 2)]
     new_maps: list[ir.AffineMap] = []

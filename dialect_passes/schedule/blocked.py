@@ -1,9 +1,10 @@
 """The default schedule of a task with one anchor (or none) whose channels are blocked.
 
-    forall (cb, n, oh by chunk) { for oh { for ow by row_tile { accumulators; for kh, kw, ci { fma }; epilogue; store } } }
+    forall (cb, n, oh by chunk) {
+      for oh { for ow by row_tile { accumulators; for kh, kw, ci { fma }; epilogue; store } } }
 
-The epilogue is the root: it is tiled down to the register tile, and the anchor and its fill are fused into every loop, so
-an accumulator is born, summed, finished and stored once.
+The epilogue is the root: it is tiled down to the register tile, and the anchor and its fill are fused into every
+loop, so an accumulator is born, summed, finished and stored once.
 """
 
 from dataclasses import dataclass

@@ -97,10 +97,7 @@ def _chunk(extents: tuple[int, ...], row: int, row_tile: int, cycles: float) -> 
     for k, extent in enumerate(extents):
         if chunks >= wanted:
             break
-        if k == row:
-            whole = [d for d in divisors(extent) if d % row_tile == 0 or d == extent]
-        else:
-            whole = divisors(extent)
+        whole = [d for d in divisors(extent) if k != row or d % row_tile == 0 or d == extent]
         # The largest size that gives enough chunks; else the smallest there is.
         fitting = [d for d in whole if chunks * (extent // d) >= wanted]
         sizes[k] = max(fitting) if fitting else min(whole)

@@ -1,4 +1,4 @@
-"""The schedule that fits every task: each structured operation alone, its outer loops in parallel, plain loops inside."""
+"""The schedule that fits every task: each operation alone, its outer loops in parallel, plain loops inside."""
 
 from mlir import ir
 
