@@ -31,7 +31,7 @@ unit: venv ## pytest
 check: lint types lit unit ## all of the above
 
 demo: venv ## compile a real network, run it, compare with onnxruntime
-	$(BIN)/python -m ansorc.tools.demo
+	$(BIN)/python examples/demo.py
 
 clean: ## remove the environment and what the tools left
 	rm -rf .venv .demo build dist .pytest_cache .ruff_cache .hypothesis
