@@ -5,9 +5,10 @@ import sys
 import time
 from pathlib import Path
 
-import ansorc
 import numpy as np
 import onnxruntime
+
+import ansorc
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "models"))

@@ -70,10 +70,7 @@ class UnsupportedNodesError(ModelError):
 
     def __init__(self, nodes: tuple[RefusedNode, ...]) -> None:
         self.nodes = nodes
-        lines = [
-            f"  node '{n.name}': {n.domain or 'ai.onnx'}.{n.op}, opset {n.opset}: {n.reason}"
-            for n in nodes
-        ]
+        lines = [f"  node '{n.name}': {n.domain or 'ai.onnx'}.{n.op}, opset {n.opset}: {n.reason}" for n in nodes]
         super().__init__(
             f"{len(nodes)} node(s) of the model are not supported:\n"
             + "\n".join(lines)
@@ -98,8 +95,7 @@ class UnknownDimensionError(ModelError):
 class UnknownShapeInputError(ModelError):
     def __init__(self, name: str, known: tuple[str, ...]) -> None:
         super().__init__(
-            f"a shape was given for '{name}', but the model has no such input\n"
-            f"  its inputs are: {', '.join(known)}"
+            f"a shape was given for '{name}', but the model has no such input\n  its inputs are: {', '.join(known)}"
         )
 
 

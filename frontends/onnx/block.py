@@ -35,18 +35,14 @@ class Block:
     def apply(self, op: str, *operands: Scalar, attributes: str = "") -> Scalar:
         """An op whose operands and result have one type."""
         names = ", ".join(o.name for o in operands)
-        return self.statement(
-            f"{op} {names}{attributes} : {operands[0].element}", operands[0].dtype
-        )
+        return self.statement(f"{op} {names}{attributes} : {operands[0].element}", operands[0].dtype)
 
     def constant(self, value: object, dtype: str) -> Scalar:
         if dtype == INDEX:
             return self.statement(f"arith.constant {int(str(value))} : index", dtype)
         if dtype == "bool":
             return self.statement(f"arith.constant {literal(value, dtype)}", dtype)
-        return self.statement(
-            f"arith.constant {literal(value, dtype)} : {ELEMENT_TYPES[dtype]}", dtype
-        )
+        return self.statement(f"arith.constant {literal(value, dtype)} : {ELEMENT_TYPES[dtype]}", dtype)
 
     def _pick(self, a: Scalar, floating: str, signed: str, unsigned: str) -> str:
         if is_float(a.dtype):
@@ -112,9 +108,7 @@ class Block:
         if is_float(a.dtype):
             return self.convert("arith.fptoui" if is_unsigned(dtype) else "arith.fptosi", a, dtype)
         if is_float(dtype):
-            return self.convert(
-                "arith.uitofp" if is_unsigned(a.dtype) else "arith.sitofp", a, dtype
-            )
+            return self.convert("arith.uitofp" if is_unsigned(a.dtype) else "arith.sitofp", a, dtype)
         if source == target:
             return Scalar(a.name, dtype)
         if int(target[1:]) < int(source[1:]):

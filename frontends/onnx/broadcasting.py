@@ -24,10 +24,13 @@ def elementwise(node: Node, operands: Sequence[Operand], dtype: str, body: Body)
 
     def full(block: Block, *read: Scalar) -> Scalar:
         rest = iter(read)
-        return body(block, *(
-            block.constant(scalars[p].reshape(-1)[0], scalars[p].dtype.name)
-            if p in scalars else next(rest) for p in range(len(operands))
-        ))
+        return body(
+            block,
+            *(
+                block.constant(scalars[p].reshape(-1)[0], scalars[p].dtype.name) if p in scalars else next(rest)
+                for p in range(len(operands))
+            ),
+        )
 
     return node.emitter.generic(shape, inputs, dtype, full)
 

@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 
 from ansorc.frontends.onnx.block import Block, Scalar
-from ansorc.frontends.onnx.element_types import ELEMENT_TYPES, literal
+from ansorc.frontends.onnx.element_types import ELEMENT_TYPES
 from ansorc.frontends.onnx.reassociation import groups_of, segments
 
 Body = Callable[..., Scalar]
@@ -52,8 +52,14 @@ def affine_map(rank: int, results: Sequence[int | str]) -> str:
 
 
 def quoted(text: str) -> str:
-    return '"' + "".join(c if c.isprintable() and c not in '"\\' and ord(c) < 128
-                         else "".join(f"\\{b:02X}" for b in c.encode()) for c in text) + '"'
+    return (
+        '"'
+        + "".join(
+            c if c.isprintable() and c not in '"\\' and ord(c) < 128 else "".join(f"\\{b:02X}" for b in c.encode())
+            for c in text
+        )
+        + '"'
+    )
 
 
 class Emitter:
@@ -101,16 +107,14 @@ class Emitter:
             stored = self.weight(array.view(np.uint8), hint)
             return self.map([stored], "bool", lambda b, x: b.cast(x, "bool"))
         array = np.require(array, requirements="C")
-        key = (array.shape, dtype, zlib.crc32(array.reshape(-1).view(np.uint8)))
+        key = (array.shape, dtype, zlib.crc32(memoryview(array.reshape(-1).view(np.uint8))))
         known = self._loaded.setdefault(key, [])
         for other, value in known:
             if other is array or other.tobytes() == array.tobytes():
                 return value
         symbol = self._symbol(hint)
         kind = tensor_type(array.shape, dtype)
-        self.globals.append(
-            f"  ml_program.global private @{symbol}(#ml_program.extern<{kind}>) : {kind}"
-        )
+        self.globals.append(f"  ml_program.global private @{symbol}(#ml_program.extern<{kind}>) : {kind}")
         self.weights[symbol] = array
         value = self.op(f"ml_program.global_load_const @{symbol} : {kind}", array.shape, dtype)
         known.append((array, value))
@@ -168,8 +172,7 @@ class Emitter:
         """Widen each dim by low and high; negative amounts crop."""
         if any(p < 0 for p in (*low, *high)):
             begin = [max(0, -p) for p in low]
-            sizes = [d - b - max(0, -h)
-                     for d, b, h in zip(value.shape, begin, high, strict=True)]
+            sizes = [d - b - max(0, -h) for d, b, h in zip(value.shape, begin, high, strict=True)]
             value = self.slice(value, begin, sizes)
             low, high = [max(0, p) for p in low], [max(0, p) for p in high]
         if not any(low) and not any(high):
@@ -178,8 +181,7 @@ class Emitter:
         fill = self.scalar(number, value.dtype)
         name = self.fresh()
         self.lines.append(
-            f"{'  ' * self._indent}{name} = tensor.pad {value.name} "
-            f"low{integers(low)} high{integers(high)} {{"
+            f"{'  ' * self._indent}{name} = tensor.pad {value.name} low{integers(low)} high{integers(high)} {{"
         )
         args = ", ".join(f"%p{i}: index" for i in range(value.rank))
         self.lines.append(f"{'  ' * self._indent}^bb0({args}):")
@@ -189,16 +191,15 @@ class Emitter:
         self.write(f"}} : {value.type} to {tensor_type(shape, value.dtype)}")
         return Value(name, tuple(shape), value.dtype)
 
-    def slice(self, value: Value, begin: Sequence[int], sizes: Sequence[int],
-              steps: Sequence[int] | None = None) -> Value:
+    def slice(
+        self, value: Value, begin: Sequence[int], sizes: Sequence[int], steps: Sequence[int] | None = None
+    ) -> Value:
         steps = steps or [1] * value.rank
         if tuple(sizes) == value.shape:
             return value
         text = f"tensor.extract_slice {value.name}{integers(begin)} {integers(sizes)}"
         kind = tensor_type(sizes, value.dtype)
-        return self.op(
-            f"{text} {integers(steps)} : {value.type} to {kind}", sizes, value.dtype
-        )
+        return self.op(f"{text} {integers(steps)} : {value.type} to {kind}", sizes, value.dtype)
 
     def insert(self, value: Value, into: Value, begin: Sequence[int]) -> Value:
         text = f"tensor.insert_slice {value.name} into {into.name}{integers(begin)}"
@@ -212,9 +213,7 @@ class Emitter:
         shape[axis] = sum(v.shape[axis] for v in values)
         names, types = ", ".join(v.name for v in values), ", ".join(v.type for v in values)
         text = f"tensor.concat dim({axis}) {names} : ({types})"
-        return self.op(
-            f"{text} -> {tensor_type(shape, values[0].dtype)}", shape, values[0].dtype
-        )
+        return self.op(f"{text} -> {tensor_type(shape, values[0].dtype)}", shape, values[0].dtype)
 
     # --- computation
 
@@ -224,9 +223,14 @@ class Emitter:
         text = f"linalg.{op}{attributes} ins({names} : {types}) outs({init.name} : {init.type})"
         return self.op(f"{text} -> {init.type}", init.shape, init.dtype)
 
-    def generics(self, extents: Sequence[int], inputs: Sequence[tuple[Value, Sequence[int | str]]],
-                 inits: Sequence[Value], out_dims: Sequence[int],
-                 body: Callable[..., Sequence[Scalar]]) -> list[Value]:
+    def generics(
+        self,
+        extents: Sequence[int],
+        inputs: Sequence[tuple[Value, Sequence[int | str]]],
+        inits: Sequence[Value],
+        out_dims: Sequence[int],
+        body: Callable[..., Sequence[Scalar]],
+    ) -> list[Value]:
         """A linalg.generic over `extents`; each input comes with its map's results.
 
         Dims missing from `out_dims` are reductions. The body gets a Block, a scalar for
@@ -236,8 +240,7 @@ class Emitter:
         maps = [affine_map(rank, m) for _, m in inputs]
         maps += [affine_map(rank, out_dims)] * len(inits)
         kinds = ['"parallel"' if d in out_dims else '"reduction"' for d in range(rank)]
-        parts = [f"indexing_maps = [{', '.join(maps)}]",
-                 f"iterator_types = [{', '.join(kinds)}]"]
+        parts = [f"indexing_maps = [{', '.join(maps)}]", f"iterator_types = [{', '.join(kinds)}]"]
         results = [Value(self.fresh(), i.shape, i.dtype) for i in inits]
         ins, outs = _operands("ins", [v for v, _ in inputs]), _operands("outs", inits)
         left = ", ".join(r.name for r in results)
@@ -248,16 +251,21 @@ class Emitter:
         self._indent += 1
         reads = args if len(out_dims) < rank else args[: len(inputs)]
         yielded = body(Block(self.fresh, self.write), *reads)
-        self.write(f"linalg.yield {', '.join(y.name for y in yielded)} : "
-                   f"{', '.join(y.element for y in yielded)}")
+        self.write(f"linalg.yield {', '.join(y.name for y in yielded)} : {', '.join(y.element for y in yielded)}")
         self._indent -= 1
         types = [i.type for i in inits]
         self.write(f"}} -> {types[0] if len(types) == 1 else '(' + ', '.join(types) + ')'}")
         return results
 
-    def generic(self, extents: Sequence[int], inputs: Sequence[tuple[Value, Sequence[int | str]]],
-                dtype: str, body: Body, out_dims: Sequence[int] | None = None,
-                start: object = None) -> Value:
+    def generic(
+        self,
+        extents: Sequence[int],
+        inputs: Sequence[tuple[Value, Sequence[int | str]]],
+        dtype: str,
+        body: Body,
+        out_dims: Sequence[int] | None = None,
+        start: object = None,
+    ) -> Value:
         """One result; `start` initialises the accumulator of a reduction."""
         dims = list(range(len(extents))) if out_dims is None else list(out_dims)
         shape = [extents[d] for d in dims]

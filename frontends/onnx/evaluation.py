@@ -8,12 +8,14 @@ import onnx.helper
 import onnx.numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike",
-          "Multinomial", "Bernoulli")
+RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli")
 
 
-def evaluated(proto: onnx.NodeProto, inputs: Sequence[object], opset: int,
-              ) -> list[np.ndarray] | None:
+def evaluated(
+    proto: onnx.NodeProto,
+    inputs: Sequence[object],
+    opset: int,
+) -> list[np.ndarray] | None:
     """The node's outputs, or None when the reference cannot compute it."""
     if proto.op_type in RANDOM:
         return None
@@ -28,12 +30,14 @@ def evaluated(proto: onnx.NodeProto, inputs: Sequence[object], opset: int,
     names = [n for n in proto.input if n]
     try:
         function = onnx.helper.make_function(
-            "ansorc.evaluation", "node", list(dict.fromkeys(names)), list(proto.output), [proto],
+            "ansorc.evaluation",
+            "node",
+            list(dict.fromkeys(names)),
+            list(proto.output),
+            [proto],
             [onnx.helper.make_opsetid("", opset)],
         )
-        results = ReferenceEvaluator(function).run(
-            None, dict(zip(names, arrays, strict=True))
-        )
+        results = ReferenceEvaluator(function).run(None, dict(zip(names, arrays, strict=True)))
     except Exception:  # whatever the reference lacks, the operator tables may have
         return None
     if not all(isinstance(r, np.ndarray | np.generic) for r in results):

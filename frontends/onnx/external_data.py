@@ -52,13 +52,9 @@ def load_tensor(tensor: onnx.TensorProto, folder: Path | None) -> None:
     offset = number(tensor.name, path, entries.get("offset", "0"))
     length = number(tensor.name, path, entries.get("length", str(expected)))
     if length != expected:
-        raise ExternalDataMissingError(
-            tensor.name, path, f"it has {length} bytes, its type and shape need {expected}"
-        )
+        raise ExternalDataMissingError(tensor.name, path, f"it has {length} bytes, its type and shape need {expected}")
     if offset + length > size:
-        raise ExternalDataMissingError(
-            tensor.name, path, f"bytes {offset} to {offset + length} of a file of {size}"
-        )
+        raise ExternalDataMissingError(tensor.name, path, f"bytes {offset} to {offset + length} of a file of {size}")
     try:
         with path.open("rb") as file:
             file.seek(offset)

@@ -1,6 +1,7 @@
 """Bodies of the operators that ONNX defines as functions of simpler ones."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,20 +12,26 @@ from ansorc.frontends.onnx.element_types import numpy_dtype
 from ansorc.frontends.onnx.emitter import Value
 
 
-def function_body(proto: onnx.NodeProto, opset: int, inputs: Sequence[object],
-                  ) -> onnx.FunctionProto | None:
+def function_body(
+    proto: onnx.NodeProto,
+    opset: int,
+    inputs: Sequence[object],
+) -> onnx.FunctionProto | None:
     """The body with the node's attributes put in; None when ONNX defines none."""
     try:
-        schema = onnx.defs.get_schema(proto.op_type, opset, proto.domain)
+        # onnx's type stubs leave out what a schema knows of functions.
+        schema: Any = onnx.defs.get_schema(proto.op_type, opset, proto.domain)
     except onnx.defs.SchemaError:
         return None
     body = onnx.FunctionProto()
     if schema.has_context_dependent_function:
         version = newest(schema.context_dependent_function_opset_versions, opset)
         types = [type_of(i) for i in inputs]
-        body.ParseFromString(schema.get_context_dependent_function_with_opset_version(
-            version, proto.SerializeToString(), [t.SerializeToString() for t in types]
-        ))
+        body.ParseFromString(
+            schema.get_context_dependent_function_with_opset_version(
+                version, proto.SerializeToString(), [t.SerializeToString() for t in types]
+            )
+        )
     elif schema.has_function:
         version = newest(schema.function_opset_versions, opset)
         body.ParseFromString(schema.get_function_with_opset_version(version))

@@ -47,9 +47,7 @@ def check_nodes(model: onnx.ModelProto, opset: int) -> None:
 def check_shapes(model: onnx.ModelProto, shapes: dict[str, tuple[int, ...]], bound: bool) -> None:
     """bound: the user chose sizes, so a clash is about them."""
     try:
-        onnx.shape_inference.infer_shapes(
-            skeleton(model), check_type=True, strict_mode=True, data_prop=True
-        )
+        onnx.shape_inference.infer_shapes(skeleton(model), check_type=True, strict_mode=True, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
         if bound:
             raise ShapeDoesNotFitError(first_line(error), shapes) from error
@@ -73,9 +71,7 @@ def skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
         if size_of(tensor) <= SMALL:
             graph.initializer.append(tensor)
         else:
-            graph.input.append(onnx.helper.make_tensor_value_info(
-                tensor.name, tensor.data_type, list(tensor.dims)
-            ))
+            graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
     for output in source.output:
         info = graph.output.add(name=output.name)
         if output.type.HasField("tensor_type"):

@@ -33,11 +33,13 @@ def node_order(graph: onnx.GraphProto) -> list[int]:
     given = {v.name for v in (*graph.input, *graph.initializer)}
     given |= {s.values.name for s in graph.sparse_initializer}
     producer = producers(graph, given)
-    dangling = [(f"node '{label(node)}'", name) for node in graph.node
-                for name in dict.fromkeys(reads(node))
-                if name not in given and name not in producer]
-    dangling += [("the graph's output", o.name) for o in graph.output
-                 if o.name not in given and o.name not in producer]
+    dangling = [
+        (f"node '{label(node)}'", name)
+        for node in graph.node
+        for name in dict.fromkeys(reads(node))
+        if name not in given and name not in producer
+    ]
+    dangling += [("the graph's output", o.name) for o in graph.output if o.name not in given and o.name not in producer]
     if dangling:
         raise DanglingInputError(tuple(dangling))
     before = [{producer[n] for n in reads(node) if n in producer} for node in graph.node]
@@ -65,9 +67,7 @@ def producers(graph: onnx.GraphProto, given: set[str]) -> dict[str, int]:
     for position, node in enumerate(graph.node):
         for name in node.output:
             if name and (name in given or name in producer):
-                raise InvalidModelError(
-                    f"node '{label(node)}' produces '{name}', which exists already"
-                )
+                raise InvalidModelError(f"node '{label(node)}' produces '{name}', which exists already")
             if name:
                 producer[name] = position
     return producer
@@ -79,5 +79,5 @@ def cycle(before: list[set[int]], done: set[int]) -> list[int]:
     while True:
         previous = min(p for p in before[path[-1]] if p not in done)
         if previous in path:
-            return path[path.index(previous):][::-1]
+            return path[path.index(previous) :][::-1]
         path.append(previous)

@@ -94,22 +94,24 @@ def stored(emitter: Emitter, value: Value) -> Value:
     return emitter.map([value], "uint8", lambda b, x: b.cast(x, "uint8"))
 
 
-def module_text(name: str, emitter: Emitter, arguments: list[str],
-                outputs: tuple[TensorSpec, ...], returned: list[Value]) -> str:
-    kinds = ", ".join(f"{v.type} {{ansorc.name = {quoted(o.name)}}}"
-                      for v, o in zip(returned, outputs, strict=True))
+def module_text(
+    name: str, emitter: Emitter, arguments: list[str], outputs: tuple[TensorSpec, ...], returned: list[Value]
+) -> str:
+    kinds = ", ".join(f"{v.type} {{ansorc.name = {quoted(o.name)}}}" for v, o in zip(returned, outputs, strict=True))
     types = ", ".join(tensor_type(v.shape, v.dtype) for v in returned)
-    return "\n".join([
-        *emitter.locations,
-        f'module attributes {{ansorc.stage = "imported", ansorc.model = {quoted(name)}}} {{',
-        *emitter.globals,
-        f"  func.func @main({', '.join(arguments)}) -> ({kinds}) {{",
-        *emitter.lines,
-        f"    return {', '.join(v.name for v in returned)} : {types}",
-        "  }",
-        "}",
-        "",
-    ])
+    return "\n".join(
+        [
+            *emitter.locations,
+            f'module attributes {{ansorc.stage = "imported", ansorc.model = {quoted(name)}}} {{',
+            *emitter.globals,
+            f"  func.func @main({', '.join(arguments)}) -> ({kinds}) {{",
+            *emitter.lines,
+            f"    return {', '.join(v.name for v in returned)} : {types}",
+            "  }",
+            "}",
+            "",
+        ]
+    )
 
 
 class Walk:
@@ -120,8 +122,7 @@ class Walk:
         self.opsets = opsets
         self.refused: list[RefusedNode] = []
 
-    def visit(self, proto: onnx.NodeProto, values: Environment, opsets: Mapping[str, int],
-              prefix: str) -> None:
+    def visit(self, proto: onnx.NodeProto, values: Environment, opsets: Mapping[str, int], prefix: str) -> None:
         """Compute the node's outputs into `values`."""
         label = prefix + (proto.name or f"{proto.op_type}:{next(iter(proto.output), '')}")
         domain = "" if proto.domain == "ai.onnx" else proto.domain
@@ -131,17 +132,22 @@ class Walk:
         try:
             results = self._results(proto, label, domain, opset, inputs, opsets, lost)
         except RefusedError as refusal:
-            self.refused.append(
-                RefusedNode(label, proto.op_type, proto.domain, opset, str(refusal))
-            )
+            self.refused.append(RefusedNode(label, proto.op_type, proto.domain, opset, str(refusal)))
             results = []
         for position, output in enumerate(proto.output):
             if output:
                 values[output] = results[position] if position < len(results) else None
 
-    def _results(self, proto: onnx.NodeProto, label: str, domain: str, opset: int,
-                 inputs: tuple[Operand | None, ...], opsets: Mapping[str, int],
-                 lost: bool) -> list[Operand | None]:
+    def _results(
+        self,
+        proto: onnx.NodeProto,
+        label: str,
+        domain: str,
+        opset: int,
+        inputs: tuple[Operand | None, ...],
+        opsets: Mapping[str, int],
+        lost: bool,
+    ) -> list[Operand | None]:
         operator = OPERATORS.get(proto.op_type) if not domain else None
         if lost:
             if operator is None and not can_expand(proto, opset):
@@ -153,14 +159,27 @@ class Walk:
                 return list(constant)
         self.emitter.at(label)
         if operator is not None:
-            node = Node(label, proto.op_type, opset, inputs, tuple(proto.input),
-                        tuple(proto.output), attributes_of(proto), self.emitter)
+            node = Node(
+                label,
+                proto.op_type,
+                opset,
+                inputs,
+                tuple(proto.input),
+                tuple(proto.output),
+                attributes_of(proto),
+                self.emitter,
+            )
             return as_list(operator(node))
         return self._expand(proto, label, opset, inputs, opsets)
 
-    def _expand(self, proto: onnx.NodeProto, label: str, opset: int,
-                inputs: tuple[Operand | None, ...], opsets: Mapping[str, int],
-                ) -> list[Operand | None]:
+    def _expand(
+        self,
+        proto: onnx.NodeProto,
+        label: str,
+        opset: int,
+        inputs: tuple[Operand | None, ...],
+        opsets: Mapping[str, int],
+    ) -> list[Operand | None]:
         """Walk the body that ONNX gives for the operator."""
         body = function_body(proto, opset, inputs)
         if body is None:
@@ -187,7 +206,7 @@ class Walk:
 
 def can_expand(proto: onnx.NodeProto, opset: int) -> bool:
     try:
-        schema = onnx.defs.get_schema(proto.op_type, opset, proto.domain)
+        schema: Any = onnx.defs.get_schema(proto.op_type, opset, proto.domain)
     except onnx.defs.SchemaError:
         return False
     return bool(schema.has_function or schema.has_context_dependent_function)

@@ -32,12 +32,10 @@ def dims_of(info: onnx.ValueInfoProto) -> Dims:
     tensor = info.type.tensor_type
     if not tensor.HasField("shape"):
         return (UNRANKED,)
-    return tuple(d.dim_value if d.dim_value > 0 else d.dim_param or UNNAMED
-                 for d in tensor.shape.dim)
+    return tuple(d.dim_value if d.dim_value > 0 else d.dim_param or UNNAMED for d in tensor.shape.dim)
 
 
-def static_shapes(graph: onnx.GraphProto,
-                  shapes: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
+def static_shapes(graph: onnx.GraphProto, shapes: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
     """Each input's shape; equal names of dimensions get equal sizes."""
     model = {i.name: dims_of(i) for i in real_inputs(graph)}
     for name in shapes:
@@ -47,7 +45,8 @@ def static_shapes(graph: onnx.GraphProto,
     for name, given in shapes.items():
         bind(name, tuple(int(d) for d in given), model[name], sizes)
     chosen: dict[str, Dims] = {
-        name: tuple(int(d) for d in shapes[name]) if name in shapes
+        name: tuple(int(d) for d in shapes[name])
+        if name in shapes
         else tuple(sizes.get(d, d) if isinstance(d, str) else d for d in dims)
         for name, dims in model.items()
     }

@@ -14,8 +14,20 @@ from ansorc.frontends.errors import (
 
 PROTOBUF_LIMIT = 2**31 - 1
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-WIRE_TYPES = {1: VARINT, 2: BYTES, 3: BYTES, 4: BYTES, 5: VARINT, 6: BYTES, 7: BYTES, 8: BYTES,
-              14: BYTES, 20: BYTES, 25: BYTES, 26: BYTES}
+WIRE_TYPES = {
+    1: VARINT,
+    2: BYTES,
+    3: BYTES,
+    4: BYTES,
+    5: VARINT,
+    6: BYTES,
+    7: BYTES,
+    8: BYTES,
+    14: BYTES,
+    20: BYTES,
+    25: BYTES,
+    26: BYTES,
+}
 """Of the fields of a ModelProto."""
 
 

@@ -28,8 +28,9 @@ def conv(node: Node) -> Value:
         raise RefusedError(f"an input of rank {x.rank}; 1-D, 2-D and 3-D are supported")
     group = node.attribute("group", 1)
     if weight.shape[1] * group != x.shape[1]:
-        raise RefusedError(f"{x.shape[1]} channels with group {group} and a weight of "
-                           f"{weight.shape[1]} channels a group")
+        raise RefusedError(
+            f"{x.shape[1]} channels with group {group} and a weight of {weight.shape[1]} channels a group"
+        )
     window = window_of(node, kernel, x.shape[2:])
     last = node.emitter.transpose(x, channels_last(x.rank))
     # What no window reads stays where it is: a crop would be a copy.
@@ -46,21 +47,18 @@ def add_channels(node: Node, y: Value, index: int) -> Value:
         return y
     bias = node.value(index)
     dims = list(range(y.rank))
-    return node.emitter.generic(
-        y.shape, [(y, dims), (bias, [1])], y.dtype, lambda b, v, c: b.add(v, c)
-    )
+    return node.emitter.generic(y.shape, [(y, dims), (bias, [1])], y.dtype, lambda b, v, c: b.add(v, c))
 
 
-def convolve(node: Node, x: Value, weight: Operand, strides: Sequence[int],
-             dilations: Sequence[int], group: int) -> Value:
+def convolve(
+    node: Node, x: Value, weight: Operand, strides: Sequence[int], dilations: Sequence[int], group: int
+) -> Value:
     """x: N,spatial,C already padded; weight: O,I/group,taps; the result is N,out,O."""
     emitter, rank = node.emitter, x.rank - 2
     outputs, inputs = int(weight.shape[0]), int(weight.shape[1])
     taps = [int(k) for k in weight.shape[2:]]
-    out = [(n - (k - 1) * d - 1) // s + 1
-           for n, k, d, s in zip(x.shape[1:-1], taps, dilations, strides, strict=True)]
-    attributes = (f" {{dilations = {vector_attribute(dilations)}, "
-                  f"strides = {vector_attribute(strides)}}}")
+    out = [(n - (k - 1) * d - 1) // s + 1 for n, k, d, s in zip(x.shape[1:-1], taps, dilations, strides, strict=True)]
+    attributes = f" {{dilations = {vector_attribute(dilations)}, strides = {vector_attribute(strides)}}}"
     hint = node.input_names[1]
     if group == 1:
         permuted = node.permuted(weight, [*range(2, rank + 2), 1, 0])
@@ -76,8 +74,9 @@ def convolve(node: Node, x: Value, weight: Operand, strides: Sequence[int],
     return grouped(emitter, x, node.tensor(permuted, hint), out, strides, dilations)
 
 
-def grouped(emitter: Emitter, x: Value, weight: Value, out: Sequence[int],
-            strides: Sequence[int], dilations: Sequence[int]) -> Value:
+def grouped(
+    emitter: Emitter, x: Value, weight: Value, out: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+) -> Value:
     """weight: taps,G,I,O. A generic over n, out, g, o, taps, i."""
     rank, batch = len(out), x.shape[0]
     group, inputs, outputs = weight.shape[-3:]
@@ -163,9 +162,15 @@ class Phase:
     """Dilations of the plain convolution."""
 
 
-def phase_of(taps: Sequence[int], number: Sequence[int], counts: Sequence[int],
-             size: Sequence[int], strides: Sequence[int], dilations: Sequence[int],
-             low: Sequence[int]) -> Phase:
+def phase_of(
+    taps: Sequence[int],
+    number: Sequence[int],
+    counts: Sequence[int],
+    size: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+    low: Sequence[int],
+) -> Phase:
     chosen, before, after, steps = [], [], [], []
     for axis, (r, s, d) in enumerate(zip(number, strides, dilations, strict=True)):
         found = [k for k in range(taps[axis]) if (k * d - r - low[axis]) % s == 0]
@@ -177,30 +182,33 @@ def phase_of(taps: Sequence[int], number: Sequence[int], counts: Sequence[int],
     return Phase(tuple(number), tuple(chosen), tuple(before), tuple(after), tuple(steps))
 
 
-def one_phase(node: Node, x: Value, weight: np.ndarray, group: int, phase: Phase,
-              padding: Sequence[int], counts: Sequence[int]) -> Value:
+def one_phase(
+    node: Node, x: Value, weight: np.ndarray, group: int, phase: Phase, padding: Sequence[int], counts: Sequence[int]
+) -> Value:
     """x: N,spatial,C with `padding` before each spatial dim."""
     if any(not taps for taps in phase.taps):
         return node.emitter.fill([x.shape[0], *counts, weight.shape[0]], x.dtype, 0)
     for axis, taps in enumerate(phase.taps):
         weight = weight.take(taps, axis=2 + axis)
     begin = [p - b for p, b in zip(padding, phase.before, strict=True)]
-    reach = [n + (len(taps) - 1) * d
-             for n, taps, d in zip(counts, phase.taps, phase.steps, strict=True)]
+    reach = [n + (len(taps) - 1) * d for n, taps, d in zip(counts, phase.taps, phase.steps, strict=True)]
     part = node.emitter.slice(x, around(begin), [x.shape[0], *reach, x.shape[-1]])
     return convolve(node, part, weight, [1] * len(counts), phase.steps, group)
 
 
-def transposed_extent(node: Node, size: Sequence[int], taps: Sequence[int],
-                      strides: Sequence[int], dilations: Sequence[int],
-                      ) -> tuple[list[int], list[int]]:
+def transposed_extent(
+    node: Node,
+    size: Sequence[int],
+    taps: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+) -> tuple[list[int], list[int]]:
     """Padding before each spatial dim, and the output's spatial shape."""
     rank = len(size)
     extra = list(node.attribute("output_padding", [0] * rank))
     auto = node.attribute("auto_pad", "NOTSET")
     spans = [(k - 1) * d + 1 for k, d in zip(taps, dilations, strict=True)]
-    natural = [(n - 1) * s + p + e
-               for n, s, p, e in zip(size, strides, spans, extra, strict=True)]
+    natural = [(n - 1) * s + p + e for n, s, p, e in zip(size, strides, spans, extra, strict=True)]
     wanted = node.attribute("output_shape", None)
     if wanted is None and auto in ("SAME_UPPER", "SAME_LOWER"):
         wanted = [n * s for n, s in zip(size, strides, strict=True)]

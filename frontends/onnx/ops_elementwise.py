@@ -1,6 +1,6 @@
 """Elementwise operators, each one `linalg.generic` over the broadcast shape."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx.helper
@@ -121,7 +121,7 @@ def parametric_relu(b: Block, x: Scalar, slope: Scalar) -> Scalar:
     return b.select(b.compare("lt", x, b.constant(0, x.dtype)), b.mul(x, slope), x)
 
 
-def leaky_relu(node: Node) -> Value:
+def leaky_relu(node: Node) -> Operand | Sequence[Operand | None]:
     alpha = node.attribute("alpha", 0.01)
     body = same_type(lambda b, x: parametric_relu(b, x, b.constant(alpha, x.dtype)))
     return body(node)
@@ -133,11 +133,12 @@ def elu(node: Node) -> Value:
 
 
 def selu(node: Node) -> Value:
-    return exponential(node, node.attribute("alpha", 1.67326319217681884765625),
-                       node.attribute("gamma", 1.05070102214813232421875))
+    return exponential(
+        node, node.attribute("alpha", 1.67326319217681884765625), node.attribute("gamma", 1.05070102214813232421875)
+    )
 
 
-def exponential(node: Node, alpha: float, gamma: float) -> Value:
+def exponential(node: Node, alpha: float, gamma: float) -> Operand | Sequence[Operand | None]:
     def body(b: Block, x: Scalar) -> Scalar:
         below = b.mul(b.constant(alpha, x.dtype), b.apply("math.expm1", x))
         chosen = b.select(b.compare("lt", x, b.constant(0, x.dtype)), below, x)
@@ -146,7 +147,7 @@ def exponential(node: Node, alpha: float, gamma: float) -> Value:
     return same_type(body)(node)
 
 
-def hard_sigmoid(node: Node) -> Value:
+def hard_sigmoid(node: Node) -> Operand | Sequence[Operand | None]:
     alpha, beta = node.attribute("alpha", 0.2), node.attribute("beta", 0.5)
 
     def body(b: Block, x: Scalar) -> Scalar:
@@ -156,7 +157,7 @@ def hard_sigmoid(node: Node) -> Value:
     return same_type(body)(node)
 
 
-def gelu(node: Node) -> Value:
+def gelu(node: Node) -> Operand | Sequence[Operand | None]:
     tanh = node.attribute("approximate", "none") == "tanh"
 
     def body(b: Block, x: Scalar) -> Scalar:
@@ -342,10 +343,7 @@ ELEMENTWISE: dict[str, Operator] = {
     "Or": logical("arith.ori"),
     "Xor": logical("arith.xori"),
     "Not": with_result("bool", lambda b, x: b.apply("arith.xori", x, b.constant(True, "bool"))),
-    "IsNaN": with_result(
-        "bool", lambda b, x: b.statement(f"arith.cmpf uno, {x.name}, {x.name} : {x.element}",
-                                         "bool")
-    ),
+    "IsNaN": with_result("bool", lambda b, x: b.statement(f"arith.cmpf uno, {x.name}, {x.name} : {x.element}", "bool")),
     "IsInf": is_infinite,
     "Where": where,
     "Cast": cast,

@@ -13,7 +13,7 @@ def gather(node: Node) -> Operand:
     x = node.value(0)
     axis = normal_axis(node.attribute("axis", 0), x.rank)
     indices = node.operand(1)
-    shape = [*x.shape[:axis], *indices.shape, *x.shape[axis + 1:]]
+    shape = [*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]]
     if isinstance(indices, np.ndarray):
         run = as_run(indices, x.shape[axis])
         if run is not None:
@@ -63,7 +63,7 @@ def gather_nd(node: Node) -> Value:
     batch = node.attribute("batch_dims", 0)
     depth = indices.shape[-1]
     outer = indices.shape[:-1]
-    shape = [*outer, *x.shape[batch + depth:]]
+    shape = [*outer, *x.shape[batch + depth :]]
     # One tensor of indices for each indexed dim.
     columns = []
     for k in range(depth):

@@ -29,8 +29,7 @@ def product_of(node: Node, a: Operand, b: Operand, batch: tuple[int, ...]) -> Va
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
     if prod(b.shape[:-2]) == 1:
         return plain(node, node.reshaped(a, [prod(a.shape[:-1]), k]), node.reshaped(b, [k, n]))
-    wide = [widened(node, node.tensor(t, h), batch)
-            for t, h in zip((a, b), node.input_names, strict=False)]
+    wide = [widened(node, node.tensor(t, h), batch) for t, h in zip((a, b), node.input_names, strict=False)]
     count = prod(batch)
     left = node.emitter.reshape(wide[0], [count, m, k])
     right = node.emitter.reshape(wide[1], [count, k, n])
@@ -69,9 +68,7 @@ def gemm(node: Node) -> Value:
         c = node.tensor(c, node.input_names[2])
     if beta == 1.0:
         return elementwise(node, [y, c], y.dtype, lambda k, v, w: k.add(v, w))
-    return elementwise(
-        node, [y, c], y.dtype, lambda k, v, w: k.add(v, k.mul(w, k.constant(beta, w.dtype)))
-    )
+    return elementwise(node, [y, c], y.dtype, lambda k, v, w: k.add(v, k.mul(w, k.constant(beta, w.dtype))))
 
 
 MATRIX: dict[str, Operator] = {"MatMul": matmul, "Gemm": gemm}

@@ -25,8 +25,11 @@ def batch_normalization(node: Node) -> Value:
     channel = [min(1, x.rank - 1)]
     return node.emitter.generic(
         x.shape,
-        [(x, dims), (node.tensor(scale, f"{node.name}_scale"), channel),
-         (node.tensor(shift, f"{node.name}_shift"), channel)],
+        [
+            (x, dims),
+            (node.tensor(scale, f"{node.name}_scale"), channel),
+            (node.tensor(shift, f"{node.name}_shift"), channel),
+        ],
         x.dtype,
         lambda b, v, s, t: b.add(b.mul(v, s, contract=True), t, contract=True),
     )
@@ -39,22 +42,19 @@ def affine_of(node: Node, statistics: Sequence[Operand]) -> tuple[Operand, Opera
         scale = gamma / np.sqrt(var + epsilon)
         dtype = np.asarray(statistics[0]).dtype
         return scale.astype(dtype), (beta - mean * scale).astype(dtype)
-    gamma, beta, mean, var = (
-        node.tensor(s, node.input_names[i]) for i, s in enumerate(statistics, 1)
-    )
+    gamma, beta, mean, var = (node.tensor(s, node.input_names[i]) for i, s in enumerate(statistics, 1))
 
     def slope(b: Block, g: Scalar, v: Scalar) -> Scalar:
         return b.div(g, b.apply("math.sqrt", b.add(v, b.constant(epsilon, v.dtype))))
 
     scale = node.emitter.map([gamma, var], gamma.dtype, slope)
-    shift = node.emitter.map(
-        [beta, mean, scale], gamma.dtype, lambda b, t, m, s: b.sub(t, b.mul(m, s))
-    )
+    shift = node.emitter.map([beta, mean, scale], gamma.dtype, lambda b, t, m, s: b.sub(t, b.mul(m, s)))
     return scale, shift
 
 
-def normalized(node: Node, x: Value, axes: Sequence[int], epsilon: float,
-               affine: Sequence[tuple[Operand, Sequence[int]]]) -> Value:
+def normalized(
+    node: Node, x: Value, axes: Sequence[int], epsilon: float, affine: Sequence[tuple[Operand, Sequence[int]]]
+) -> Value:
     """(x - mean) / sqrt(variance + epsilon) over `axes`, then scale and shift; two passes.
 
     affine: none, the scale, or the scale and the shift, each with the dims of x it runs over.
@@ -71,9 +71,7 @@ def normalized(node: Node, x: Value, axes: Sequence[int], epsilon: float,
         difference = centred(b, v, t)
         return b.add(acc, b.mul(difference, difference, contract=True), contract=True)
 
-    squares = node.emitter.generic(
-        x.shape, [(x, dims), (total, left)], x.dtype, step, out_dims=left, start=0
-    )
+    squares = node.emitter.generic(x.shape, [(x, dims), (total, left)], x.dtype, step, out_dims=left, start=0)
 
     def finish(b: Block, v: Scalar, t: Scalar, q: Scalar, *affine: Scalar) -> Scalar:
         variance = b.mul(q, b.constant(inverse, q.dtype))
@@ -161,22 +159,27 @@ def over_axes(node: Node, x: Value, axes: Sequence[int], logarithmic: bool) -> V
     top = reduced(node, x, axes, False, lowest(x.dtype), lambda b, v, acc: b.maximum(acc, v))
     if logarithmic:
         total = emitter.generic(
-            x.shape, [(x, dims), (top, left)], x.dtype,
+            x.shape,
+            [(x, dims), (top, left)],
+            x.dtype,
             lambda b, v, m, acc: b.add(acc, b.apply("math.exp", b.sub(v, m))),
-            out_dims=left, start=0,
+            out_dims=left,
+            start=0,
         )
         return emitter.generic(
-            x.shape, [(x, dims), (top, left), (total, left)], x.dtype,
+            x.shape,
+            [(x, dims), (top, left), (total, left)],
+            x.dtype,
             lambda b, v, m, t: b.sub(b.sub(v, m), b.apply("math.log", t)),
         )
     powers = emitter.generic(
-        x.shape, [(x, dims), (top, left)], x.dtype,
+        x.shape,
+        [(x, dims), (top, left)],
+        x.dtype,
         lambda b, v, m: b.apply("math.exp", b.sub(v, m)),
     )
     total = reduced(node, powers, axes, False, 0, lambda b, v, acc: b.add(acc, v))
-    return emitter.generic(
-        x.shape, [(powers, dims), (total, left)], x.dtype, lambda b, v, t: b.div(v, t)
-    )
+    return emitter.generic(x.shape, [(powers, dims), (total, left)], x.dtype, lambda b, v, t: b.div(v, t))
 
 
 NORMALIZATION: dict[str, Operator] = {

@@ -33,13 +33,9 @@ def average_pool(node: Node) -> Value:
     dims = list(range(x.rank))
     if (counts == counts.flat[0]).all():
         number = scale.flat[0]
-        return node.emitter.map(
-            [total], x.dtype, lambda b, v: b.mul(v, b.constant(number, x.dtype))
-        )
+        return node.emitter.map([total], x.dtype, lambda b, v: b.mul(v, b.constant(number, x.dtype)))
     factors = node.tensor(scale, f"{node.name}_scale")
-    return node.emitter.generic(
-        total.shape, [(total, dims), (factors, dims[2:])], x.dtype, lambda b, v, c: b.mul(v, c)
-    )
+    return node.emitter.generic(total.shape, [(total, dims), (factors, dims[2:])], x.dtype, lambda b, v, c: b.mul(v, c))
 
 
 def geometry(node: Node) -> tuple[Value, Window]:
@@ -56,8 +52,7 @@ def pooled(node: Node, x: Value, window: Window, kind: str, start: object) -> Va
     last = emitter.pad(last, around(window.low), around(reach), start)
     init = emitter.fill([x.shape[0], *window.out, x.shape[1]], x.dtype, start)
     shape = emitter.empty(window.kernel, x.dtype)
-    attributes = (f" {{dilations = {vector_attribute(window.dilations)}, "
-                  f"strides = {vector_attribute(window.strides)}}}")
+    attributes = f" {{dilations = {vector_attribute(window.dilations)}, strides = {vector_attribute(window.strides)}}}"
     y = emitter.named(f"pooling_{LAYOUTS[rank]}_{kind}", [last, shape], init, attributes)
     return emitter.transpose(y, channels_first(x.rank))
 
@@ -82,8 +77,7 @@ def global_average_pool(node: Node) -> Value:
 
 def global_max_pool(node: Node) -> Value:
     x = node.value(0)
-    return reduced(node, x, list(range(2, x.rank)), True, lowest(x.dtype),
-                   lambda b, v, acc: b.maximum(acc, v))
+    return reduced(node, x, list(range(2, x.rank)), True, lowest(x.dtype), lambda b, v, acc: b.maximum(acc, v))
 
 
 POOLING: dict[str, Operator] = {

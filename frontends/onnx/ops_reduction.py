@@ -9,8 +9,7 @@ from ansorc.frontends.onnx.emitter import Body, Value
 from ansorc.frontends.onnx.node import Node, Operand, Operator, RefusedError, normal_axis
 
 
-def reduced(node: Node, x: Value, axes: Sequence[int], keep: bool, start: object,
-            body: Body) -> Value:
+def reduced(node: Node, x: Value, axes: Sequence[int], keep: bool, start: object, body: Body) -> Value:
     """body: block, element, accumulator. With `keep` the reduced dims stay as 1."""
     dims = list(range(x.rank))
     left = [d for d in dims if d not in axes]
@@ -43,8 +42,7 @@ def axes_of(node: Node, x: Value) -> list[int] | None:
     return sorted({normal_axis(a, x.rank) for a in axes})
 
 
-def reduction(start: Body | object, combine: Body, before: Body | None = None,
-              after: Body | None = None) -> Operator:
+def reduction(start: Body | object, combine: Body, before: Body | None = None, after: Body | None = None) -> Operator:
     """before: on each element; after: on each result."""
 
     def operator(node: Node) -> Operand:
@@ -87,17 +85,13 @@ def log_sum_exp(node: Node) -> Operand:
     def step(b: Block, v: Scalar, m: Scalar, acc: Scalar) -> Scalar:
         return b.add(acc, b.apply("math.exp", b.sub(v, finite(b, m))))
 
-    total = node.emitter.generic(
-        x.shape, [(x, dims), (top, left)], x.dtype, step, out_dims=left, start=0
-    )
-    y = node.emitter.map(
-        [total, top], x.dtype, lambda b, t, m: b.add(b.apply("math.log", t), finite(b, m))
-    )
+    total = node.emitter.generic(x.shape, [(x, dims), (top, left)], x.dtype, step, out_dims=left, start=0)
+    y = node.emitter.map([total, top], x.dtype, lambda b, t, m: b.add(b.apply("math.log", t), finite(b, m)))
     shape = [1 if d in axes else n for d, n in enumerate(x.shape)]
     return node.emitter.reshape(y, shape) if node.attribute("keepdims", 1) else y
 
 
-def arg_extreme(relation: str, start: Body) -> Operator:
+def arg_extreme(relation: str, start: Callable[[str], float | int]) -> Operator:
     """The index of the first (or last) extreme element, as i64; a NaN counts as extreme."""
 
     def operator(node: Node) -> Operand:
@@ -118,8 +112,7 @@ def arg_extreme(relation: str, start: Body) -> Operator:
                 better = b.apply("arith.ori", better, b.compare("lt", at, b.constant(0, "int64")))
             return [b.select(better, v, best), b.select(better, here, at)]
 
-        inits = [node.emitter.fill(shape, x.dtype, start(x.dtype)),
-                 node.emitter.fill(shape, "int64", -1)]
+        inits = [node.emitter.fill(shape, x.dtype, start(x.dtype)), node.emitter.fill(shape, "int64", -1)]
         y = node.emitter.generics(x.shape, [(x, dims)], inits, left, body)[1]
         kept = [1 if d == axis else n for d, n in enumerate(x.shape)]
         return node.emitter.reshape(y, kept) if node.attribute("keepdims", 1) else y

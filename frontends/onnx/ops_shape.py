@@ -80,19 +80,25 @@ def slice_(node: Node) -> Value:
     return strided(node, x, begin, sizes, stride)
 
 
-def strided(node: Node, x: Value, begin: Sequence[int], sizes: Sequence[int],
-            steps: Sequence[int]) -> Value:
+def strided(node: Node, x: Value, begin: Sequence[int], sizes: Sequence[int], steps: Sequence[int]) -> Value:
     if prod(sizes) == 0:
         return node.emitter.empty(sizes, x.dtype)
     if all(s > 0 for s in steps):
         return node.emitter.slice(x, begin, sizes, steps)
 
     def body(b: Block) -> Scalar:
-        return read_at(b, x, [
-            b.apply("arith.addi", b.constant(begin[d], "index"),
-                    b.apply("arith.muli", b.index(d), b.constant(steps[d], "index")))
-            for d in range(x.rank)
-        ])
+        return read_at(
+            b,
+            x,
+            [
+                b.apply(
+                    "arith.addi",
+                    b.constant(begin[d], "index"),
+                    b.apply("arith.muli", b.index(d), b.constant(steps[d], "index")),
+                )
+                for d in range(x.rank)
+            ],
+        )
 
     return node.emitter.generic(sizes, [], x.dtype, body)
 
@@ -151,8 +157,8 @@ def pad(node: Node) -> Value:
             count = y.shape[axis]
             kinds = {"edge": "edge", "reflect": "reflect", "wrap": "wrap"}
             places = np.arange(count)
-            places = places[max(0, -before): count - max(0, -after)]
-            places = np.pad(places, (max(0, before), max(0, after)), mode=kinds[mode])
+            places = places[max(0, -before) : count - max(0, -after)]
+            places = np.pad(places, (max(0, before), max(0, after)), mode=kinds[mode])  # pyright: ignore[reportArgumentType, reportCallIssue]
             y = along(node, y, places, axis)
     return y
 
@@ -160,7 +166,7 @@ def pad(node: Node) -> Value:
 def along(node: Node, x: Value, places: np.ndarray, axis: int) -> Value:
     """Rows of x at known places of one axis."""
     table = node.emitter.weight(places.astype(np.int64), f"{node.name}_places")
-    shape = [*x.shape[:axis], len(places), *x.shape[axis + 1:]]
+    shape = [*x.shape[:axis], len(places), *x.shape[axis + 1 :]]
 
     def body(b: Block, place: Scalar) -> Scalar:
         at = [b.index_of(place) if d == axis else b.index(d) for d in range(x.rank)]

@@ -64,10 +64,12 @@ def has_external(proto: onnx.ModelProto) -> bool:
 
 def refuse_sparse(graph: onnx.GraphProto) -> None:
     if graph.sparse_initializer:
-        raise UnsupportedNodesError(tuple(
-            RefusedNode(s.values.name, "(sparse initializer)", "", 0, "only dense ones are")
-            for s in graph.sparse_initializer
-        ))
+        raise UnsupportedNodesError(
+            tuple(
+                RefusedNode(s.values.name, "(sparse initializer)", "", 0, "only dense ones are")
+                for s in graph.sparse_initializer
+            )
+        )
 
 
 def c_identifier(title: str) -> str:

@@ -56,11 +56,9 @@ def window_of(node: Node, kernel: Sequence[int], size: Sequence[int]) -> Window:
     return Window(tuple(kernel), strides, dilations, low, high, tuple(out))
 
 
-def same_padding(size: Sequence[int], spans: Sequence[int], strides: Sequence[int],
-                 lower: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    totals = [
-        max(0, (ceil(n / s) - 1) * s + span - n)
-        for n, span, s in zip(size, spans, strides, strict=True)
-    ]
+def same_padding(
+    size: Sequence[int], spans: Sequence[int], strides: Sequence[int], lower: bool
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    totals = [max(0, (ceil(n / s) - 1) * s + span - n) for n, span, s in zip(size, spans, strides, strict=True)]
     less, more = tuple(t // 2 for t in totals), tuple(t - t // 2 for t in totals)
     return (more, less) if lower else (less, more)

@@ -61,10 +61,7 @@ def run_with_loops(model: Model, inputs: Mapping[str, np.ndarray]) -> Arrays:
     outputs = {s.name: np.zeros(s.shape, storage(s.dtype)) for s in model.outputs}
     descriptors = [get_ranked_memref_descriptor(a) for a in [*held, *outputs.values()]]
     engine.invoke("main", *(ctypes.pointer(ctypes.pointer(d)) for d in descriptors))
-    return {
-        s.name: outputs[s.name].view(np.bool_) if s.dtype == "bool" else outputs[s.name]
-        for s in model.outputs
-    }
+    return {s.name: outputs[s.name].view(np.bool_) if s.dtype == "bool" else outputs[s.name] for s in model.outputs}
 
 
 def storage(dtype: str) -> str:
@@ -92,9 +89,7 @@ def weights_as_arguments(module: ir.Module) -> list[str]:
             op.operation.results[0].replace_all_uses_with(argument)
             op.operation.erase()
     results = [v.type for v in list(block.operations)[-1].operands]
-    main.attributes["function_type"] = ir.TypeAttr.get(
-        ir.FunctionType.get([a.type for a in block.arguments], results)
-    )
+    main.attributes["function_type"] = ir.TypeAttr.get(ir.FunctionType.get([a.type for a in block.arguments], results))
     for name in ("arg_attrs", "res_attrs"):
         if name in main.attributes:
             del main.attributes[name]
@@ -129,8 +124,6 @@ def run_with_onnxruntime(proto: onnx.ModelProto, inputs: Mapping[str, np.ndarray
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(
-        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
     names = [o.name for o in session.get_outputs()]
     return dict(zip(names, session.run(names, dict(inputs)), strict=True))
