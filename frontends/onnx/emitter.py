@@ -107,7 +107,7 @@ class Emitter:
             stored = self.weight(array.view(np.uint8), hint)
             return self.map([stored], "bool", lambda b, x: b.cast(x, "bool"))
         array = np.require(array, requirements="C")
-        key = (array.shape, dtype, zlib.crc32(memoryview(array.reshape(-1).view(np.uint8))))
+        key = (array.shape, dtype, zlib.crc32(array.reshape(-1).view(np.uint8)))  # pyright: ignore[reportArgumentType]
         known = self._loaded.setdefault(key, [])
         for other, value in known:
             if other is array or other.tobytes() == array.tobytes():

@@ -127,12 +127,12 @@ def leaky_relu(node: Node) -> Operand | Sequence[Operand | None]:
     return body(node)
 
 
-def elu(node: Node) -> Value:
+def elu(node: Node) -> Operand | Sequence[Operand | None]:
     alpha = node.attribute("alpha", 1.0)
     return exponential(node, alpha, 1.0)
 
 
-def selu(node: Node) -> Value:
+def selu(node: Node) -> Operand | Sequence[Operand | None]:
     return exponential(
         node, node.attribute("alpha", 1.67326319217681884765625), node.attribute("gamma", 1.05070102214813232421875)
     )

@@ -1,6 +1,6 @@
 """Reductions as generics that drop the reduced dims."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
 from ansorc.frontends.onnx.block import Block, Scalar
