@@ -58,15 +58,27 @@ def link(objects: Sequence[bytes], weights: Path, signature: str, options: Optio
     linker = linking.find_linker(t.triple, t.native)
     with tempfile.TemporaryDirectory(prefix="ansorc-") as folder:
         paths: list[Path] = []
-        for k, data in enumerate([*objects, llvm_binding.weights_object(weights, t.triple, t.cpu)]):
+        for k, data in enumerate(objects):
             paths.append(Path(folder) / f"{k}.o")
             paths[-1].write_bytes(data)
+        paths.append(Path(folder) / "weights.o")
+        linking.weights_object(linker, t.triple, weights, paths[-1], options.cache_dir)
         runtime = linking.compile_runtime(linker, t.triple, options.cache_dir)
         source = header.entry_source(name, inputs, outputs)
         entry = f"{header.identifier(name)}_run"
         linking.link(linker, [*paths, *runtime], output, source, entry, options.cache_dir)
     with whole_file(output.with_suffix(".h")) as temporary:
         temporary.write_text(header.header_text(name, inputs, outputs))
+
+
+def assemble(text: bytes, options: Options) -> bytes:
+    """Assemble a text that we emitted."""
+    linker = linking.find_linker(options.target.triple, options.target.native)
+    with tempfile.TemporaryDirectory(prefix="ansorc-") as folder:
+        source, target = Path(folder) / "code.s", Path(folder) / "code.o"
+        source.write_bytes(text)
+        linking.assemble(linker, source, target, options.cache_dir)
+        return target.read_bytes()
 
 
 def is_low_level(model: object) -> bool:
@@ -90,7 +102,7 @@ def from_low_level(model: Path, options: Options, output: Path, emit: str, start
     if stage == "llvm" and final != "llvm":
         content = llvm_binding.compile_ir(content.decode(), t.triple, t.cpu, t.features, emit=final)
     elif stage == "asm" and final == "object":
-        content = llvm_binding.assemble(content.decode(), t.triple, t.cpu, t.features)
+        content = assemble(content, options)
     if emit == "so":
         with packed(lambda path: arrays[WEIGHTS].tofile(path)) as weights:
             link([content], weights, signature, options, output)

@@ -77,6 +77,34 @@ def compile_runtime(linker: Linker, triple: str, cache_dir: Path) -> list[Path]:
     return objects
 
 
+def assemble(linker: Linker, source: Path, target: Path, cache_dir: Path) -> None:
+    """Assemble a text into an object."""
+    _call([*linker.command, "-c", str(source), "-o", str(target)], cache_dir)
+
+
+def weights_object(linker: Linker, triple: str, weights: Path, target: Path, cache_dir: Path) -> None:
+    """Make an object with the bytes of `weights` as the read-only symbol `ansorc_host_weights`.
+
+    The assembler copies the file (`.incbin`), so hundreds of megabytes never become constants of a compiler.
+    """
+    apple = "apple" in triple
+    name = "_ansorc_host_weights" if apple else "ansorc_host_weights"
+    lines = [
+        ".section __TEXT,__const" if apple else '.section .rodata.ansorc_weights,"a",%progbits',
+        f".globl {name}",
+        f".private_extern {name}" if apple else f".hidden {name}",
+        ".p2align 6",
+        f"{name}:",
+        f'.incbin "{weights}"',
+        ".byte 0",  # the symbol has an address also where there are no weights
+        "" if apple else '.section .note.GNU-stack,"",%progbits',
+        "",
+    ]
+    source = target.with_suffix(".s")
+    source.write_text("\n".join(lines))
+    assemble(linker, source, target, cache_dir)
+
+
 def _compile(linker: Linker, source: Path, target: Path, cache_dir: Path) -> None:
     sanitize = ("-fno-sanitize=undefined",) if linker.zig else ()
     _call([*linker.command, *FLAGS, *sanitize, f"-I{NATIVE}", "-c", str(source), "-o", str(target)], cache_dir)

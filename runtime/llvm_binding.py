@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 
 import llvmlite.binding as llvm
 
@@ -13,7 +12,6 @@ import llvmlite.binding as llvm
 def _initialize() -> None:
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
-    llvm.initialize_native_asmparser()
 
 
 def host_cpu() -> tuple[str, str]:
@@ -49,12 +47,6 @@ def compile_ir(text: str, triple: str, cpu: str, features: str, *, level: int = 
     return machine.emit_object(module)
 
 
-def assemble(text: str, triple: str, cpu: str, features: str) -> bytes:
-    """Assemble a text that `compile_ir` emitted."""
-    machine = _machine(triple, cpu, features, 0)
-    return machine.emit_object(_parse(_module_asm(text.splitlines()), triple, machine))
-
-
 def link_ir(texts: Sequence[str]) -> str:
     """Join modules into one."""
     _initialize()
@@ -62,30 +54,3 @@ def link_ir(texts: Sequence[str]) -> str:
     for text in texts[1:]:
         first.link_in(llvm.parse_assembly(text))
     return str(first)
-
-
-def weights_object(path: Path, triple: str, cpu: str) -> bytes:
-    """Return an object with the bytes of `path` as the read-only symbol `ansorc_host_weights`.
-
-    The assembler copies the file (`.incbin`), so hundreds of megabytes never become LLVM constants.
-    """
-    apple = "apple" in triple
-    name = "_ansorc_host_weights" if apple else "ansorc_host_weights"
-    section = "__TEXT,__const" if apple else '.rodata.ansorc_weights,"a",@progbits'
-    hide = ".private_extern" if apple else ".hidden"
-    lines = [
-        f".section {section}",
-        f".globl {name}",
-        f"{hide} {name}",
-        ".p2align 6",
-        f"{name}:",
-        f'.incbin "{path}"',
-        ".byte 0",  # the symbol has an address also where there are no weights
-    ]
-    machine = _machine(triple, cpu, "", 0)
-    return machine.emit_object(_parse(_module_asm(lines), triple, machine))
-
-
-def _module_asm(lines: Sequence[str]) -> str:
-    quoted = (line.replace("\\", "\\5C").replace('"', "\\22").replace("\t", "\\09") for line in lines)
-    return "\n".join(f'module asm "{line}"' for line in quoted)
