@@ -15,6 +15,7 @@ from mlir.dialects.transform import interpreter
 from mlir.passmanager import PassManager
 
 from ansorc.dialect_passes.lower import (
+    contract,
     copies,
     destination,
     expand_math,
@@ -92,6 +93,7 @@ def to_scheduled(module: ir.Module, machine: Machine, kinds: tuple[str, ...] = d
     """Take the module from `linalg` to `scheduled`; return the transform script that was applied."""
     run_passes(module, PREPARE)
     order_loops.run(module)
+    contract.run(module)  # before tiling: a reduction of one step is no reduction any more
     chosen = default.schedule(module, machine, kinds)
     destination.run(module)
     if chosen.script is not None:
@@ -110,6 +112,7 @@ def to_affine(module: ir.Module) -> None:
     """Take the module from `linalg` to `affine`: plain loops, no schedule; the oracle of schedules."""
     run_passes(module, PREPARE)
     destination.run(module)
+    contract.run(module)
     run_passes(module, BUFFERIZE)
     copies.run(module)
     run_passes(module, AFFINE)
