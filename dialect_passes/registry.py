@@ -19,6 +19,11 @@ GRAPH_PASSES: dict[str, str] = {
 """Passes `run(module, weights)`, which read and change the numbers beside the IR too."""
 
 MODULE_PASSES: dict[str, str] = {
+    "ansorc-order-loops": "ansorc.dialect_passes.lower.order_loops:run",
+    "ansorc-contract": "ansorc.dialect_passes.lower.contract:run",
+    "ansorc-reassociate": "ansorc.dialect_passes.lower.reassociate:run",
+    "ansorc-expand-math": "ansorc.dialect_passes.lower.expand_math:run",
+    "ansorc-copies": "ansorc.dialect_passes.lower.copies:run",
     "ansorc-strided-slices": "ansorc.dialect_passes.lower.strided_slices:run",
     "ansorc-destination": "ansorc.dialect_passes.lower.destination:run",
     "ansorc-sections": "ansorc.dialect_passes.lower.sections:run",

@@ -1,5 +1,4 @@
-/* Classify an image: classify IMAGE.ppm prints the five best classes. Built with -DMODEL_RUN=<model>_run and
- * -DMODEL_HEADER="\"lib.h\""; expects one f32 input 1x3xHxW in ImageNet's normalisation and one output 1xCLASSES. */
+/* classify IMAGE.ppm: the five best classes of a model with one f32 input 1x3xHxW and one output 1xCLASSES. */
 #include <stdio.h>
 #include <stdlib.h>
 #include MODEL_HEADER
@@ -56,7 +55,6 @@ int main(int count, char **arguments) {
     status = 0;
   }
   ansorc_destroy(model);
-  free(image);
-  free(score);
+  free(image), free(score);
   return status;
 }
