@@ -45,7 +45,7 @@ LOWER = """builtin.module(
 def run_with_loops(model: Model, inputs: Mapping[str, np.ndarray]) -> Arrays:
     """Every op as the loops that upstream makes of it: slow, and nothing of our passes."""
     with ir.Context() as context, ir.Location.unknown():
-        context.enable_multithreading(False)
+        context.enable_multithreading(False)  # pyright: ignore[reportAttributeAccessIssue]
         module = ir.Module.parse(model.text)
         module.operation.verify()
         symbols = weights_as_arguments(module)
@@ -112,7 +112,7 @@ def copies_as_loops(module: ir.Module) -> None:
             found.append(op)
         return ir.WalkResult.ADVANCE
 
-    module.operation.walk(visit)
+    module.operation.walk(visit)  # pyright: ignore[reportCallIssue] walk_order has a default
     for op in found:
         with ir.InsertionPoint(op):
             linalg.copy(op.operands[0], outs=[op.operands[1]])
@@ -126,4 +126,5 @@ def run_with_onnxruntime(proto: onnx.ModelProto, inputs: Mapping[str, np.ndarray
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
     names = [o.name for o in session.get_outputs()]
-    return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+    results = [np.asarray(r) for r in session.run(names, dict(inputs))]
+    return dict(zip(names, results, strict=True))
