@@ -83,9 +83,10 @@ def _group(main: ir.Operation) -> list[Group]:
     member_of: dict[ir.Operation, Group] = {}
     groups: list[Group] = []
     for op in reversed(operations[:-1]):
-        if op.name in SHADOWS or op.name == LOAD:
-            continue
         users = [use.owner.operation for use in op.results[0].uses]
+        # A view stays in @main, so what it looks at has to be a value there.
+        if op.name == LOAD or (op.name in SHADOWS and not any(u.name in VIEWS for u in users)):
+            continue
         joined = {id(member_of[u]) if u in member_of else 0 for u in users}
         target = member_of[users[0]] if len(joined) == 1 and users[0] in member_of else None
         if op.name in VIEWS:
