@@ -79,4 +79,6 @@ def _compile(job: TaskJob, kinds: tuple[str, ...]) -> TaskCode:
     if job.goal == "llvm":
         return TaskCode(facts, code.encode(), script)
     target = job.target
-    return TaskCode(facts, compile_ir(code, target.triple, target.cpu, target.features), script)
+    unroll = facts.kind == "blocked"  # its inner loops are short; those of other kinds are long, or copies
+    made = compile_ir(code, target.triple, target.cpu, target.features, unroll=unroll)
+    return TaskCode(facts, made, script)

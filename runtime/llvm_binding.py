@@ -33,11 +33,17 @@ def _parse(text: str, triple: str, machine: llvm.TargetMachine) -> llvm.ModuleRe
     return module
 
 
-def compile_ir(text: str, triple: str, cpu: str, features: str, *, level: int = 3, emit: str = "object") -> bytes:
-    """Optimise LLVM IR and emit an "object", its "asm" or the optimised "llvm" text."""
+def compile_ir(
+    text: str, triple: str, cpu: str, features: str, *, level: int = 3, emit: str = "object", unroll: bool = True
+) -> bytes:
+    """Optimise LLVM IR and emit an "object", its "asm" or the optimised "llvm" text.
+
+    Without `unroll`, loops keep their shape: LLVM unrolls copies of constant extents into kilobytes of moves.
+    """
     machine = _machine(triple, cpu, features, level)
     module = _parse(text, triple, machine)
     options = llvm.create_pipeline_tuning_options(speed_level=level)
+    options.loop_unrolling = unroll
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
     if emit == "llvm":

@@ -1,0 +1,121 @@
+"""Convolutions and pools against onnxruntime over random windows."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx_cases import RUNS, Case, Draw, check, normal
+
+from ansorc.frontends.onnx.ops_convolution import CONVOLUTION
+from ansorc.frontends.onnx.ops_pooling import POOLING
+
+
+def test_every_operator_is_here() -> None:
+    assert set(CONVOLUTION) == {"Conv", "ConvTranspose"}
+    assert set(POOLING) == {"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"}
+
+
+def numbers(draw: Draw, rank: int, low: int, high: int) -> list[int]:
+    return [draw(st.integers(low, high)) for _ in range(rank)]
+
+
+def sizes(draw: Draw, rank: int) -> list[int]:
+    return numbers(draw, rank, 5, 8 if rank < 3 else 6)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@RUNS
+@given(data=st.data())
+def test_conv(rank: int, data: st.DataObject) -> None:
+    draw = data.draw
+    group, each, out = draw(st.sampled_from([1, 2, 3])), *numbers(draw, 2, 1, 3)
+    kernel, dilations = numbers(draw, rank, 1, 3), numbers(draw, rank, 1, 2)
+    attributes: dict[str, Any] = {
+        "group": group, "dilations": dilations, "strides": numbers(draw, rank, 1, 3),
+    }
+    attributes |= padding(draw, rank, 2, all(d == 1 for d in dilations))
+    x = normal(draw, [draw(st.integers(1, 2)), group * each, *sizes(draw, rank)])
+    operands = [x, normal(draw, [group * out, each, *kernel])]
+    if draw(st.booleans()):
+        operands.append(normal(draw, [group * out]))
+    check(Case("Conv", operands, frozenset(draw(st.sampled_from([(), (1, 2)]))), attributes))
+
+
+def padding(draw: Draw, rank: int, most: int, same: bool) -> dict[str, Any]:
+    modes = ["NOTSET", "VALID", *(["SAME_UPPER", "SAME_LOWER"] if same else [])]
+    mode = draw(st.sampled_from(modes))
+    if mode == "NOTSET":
+        return {"pads": numbers(draw, 2 * rank, 0, most)}
+    return {"auto_pad": mode}
+
+
+@pytest.mark.parametrize("multiplier", [1, 2])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_depthwise(rank: int, multiplier: int) -> None:
+    rng = np.random.default_rng(rank)
+    x = rng.standard_normal((2, 4, *[6] * rank)).astype("float32")
+    w = rng.standard_normal((4 * multiplier, 1, *[3] * rank)).astype("float32")
+    check(Case("Conv", [x, w], frozenset({1}), {"group": 4, "pads": [1] * 2 * rank}))
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@RUNS
+@given(data=st.data())
+def test_conv_transpose(rank: int, data: st.DataObject) -> None:
+    draw = data.draw
+    group, each, out = draw(st.sampled_from([1, 2])), *numbers(draw, 2, 1, 3)
+    kernel, strides = numbers(draw, rank, 1, 4), numbers(draw, rank, 1, 3)
+    attributes: dict[str, Any] = {
+        "group": group, "strides": strides, "dilations": numbers(draw, rank, 1, 2),
+        "pads": numbers(draw, 2 * rank, 0, 1),
+        "output_padding": [draw(st.integers(0, s - 1)) for s in strides],
+    }
+    x = normal(draw, [draw(st.integers(1, 2)), group * each, *numbers(draw, rank, 3, 4)])
+    operands = [x, normal(draw, [group * each, out, *kernel])]
+    if draw(st.booleans()):
+        operands.append(normal(draw, [group * out]))
+    check(Case("ConvTranspose", operands, frozenset({1}), attributes))
+
+
+@pytest.mark.parametrize("mode", ["NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"])
+def test_conv_transpose_of_a_given_size(mode: str) -> None:
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((1, 2, 4, 5)).astype("float32")
+    w = rng.standard_normal((2, 3, 3, 3)).astype("float32")
+    attributes: dict[str, Any] = {"strides": [2, 2], "auto_pad": mode}
+    if mode == "NOTSET":
+        attributes["output_shape"] = [8, 10]
+    check(Case("ConvTranspose", [x, w], frozenset({1}), attributes))
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
+@RUNS
+@given(data=st.data())
+def test_pool(op: str, rank: int, data: st.DataObject) -> None:
+    draw = data.draw
+    kernel = numbers(draw, rank, 2, 3)
+    attributes: dict[str, Any] = {"kernel_shape": kernel, "strides": numbers(draw, rank, 1, 3)}
+    attributes |= padding(draw, rank, 1, True)
+    if "auto_pad" not in attributes:
+        attributes |= {"ceil_mode": draw(st.integers(0, 1)),
+                       "dilations": numbers(draw, rank, 1, 2)}
+    if op == "AveragePool":
+        attributes["count_include_pad"] = draw(st.integers(0, 1))
+    x = normal(draw, [draw(st.integers(1, 2)), draw(st.integers(1, 3)), *sizes(draw, rank)])
+    check(Case(op, [x], attributes=attributes))
+
+
+@pytest.mark.parametrize("op", ["GlobalMaxPool", "GlobalAveragePool"])
+@RUNS
+@given(data=st.data())
+def test_global_pool(op: str, data: st.DataObject) -> None:
+    rank = data.draw(st.integers(1, 3))
+    check(Case(op, [normal(data.draw, [2, 3, *sizes(data.draw, rank)])]))
+
+
+def test_max_pool_of_bytes() -> None:
+    x = np.random.default_rng(0).integers(0, 255, (1, 2, 6, 6)).astype("uint8")
+    check(Case("MaxPool", [x], attributes={"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}))
