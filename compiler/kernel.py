@@ -14,19 +14,21 @@ from mlir.dialects import llvm as llvm_dialect
 from mlir.dialects.transform import interpreter
 from mlir.passmanager import PassManager
 
+from ansorc.dialect_passes.ir_walk import functions
 from ansorc.dialect_passes.lower import (
     contract,
     copies,
     destination,
     expand_math,
+    explicit_copies,
     order_loops,
     reassociate,
     sections,
     strided_slices,
 )
-from ansorc.dialect_passes.lower.pipelines import AFFINE, BUFFERIZE, PREPARE, to_llvm
+from ansorc.dialect_passes.lower.pipelines import AFFINE, BUFFERIZE, GENERALIZE, PREPARE, to_llvm
 from ansorc.dialect_passes.lower.sections import Section
-from ansorc.dialect_passes.schedule import default
+from ansorc.dialect_passes.schedule import default, loops
 from ansorc.dialect_passes.schedule.block_channels import Packing
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.vectorize import LOWER_VECTORS, VECTORIZE
@@ -95,9 +97,15 @@ def to_scheduled(module: ir.Module, machine: Machine, kinds: tuple[str, ...] = d
     order_loops.run(module)
     contract.run(module)  # before tiling: a reduction of one step is no reduction any more
     chosen = default.schedule(module, machine, kinds)
+    script = chosen.script
+    if chosen.kind == "loops":
+        explicit_copies.run(module)
     destination.run(module)
-    if chosen.script is not None:
-        transform(module, chosen.script)
+    if chosen.kind == "loops":
+        run_passes(module, GENERALIZE)  # copies into destinations are operations to tile, too
+        script = loops.emit(next(functions(module)))
+    if script is not None:
+        transform(module, script)
     expand_math.run(module)
     if chosen.vectorize:
         strided_slices.run(module)
@@ -105,7 +113,7 @@ def to_scheduled(module: ir.Module, machine: Machine, kinds: tuple[str, ...] = d
     else:
         reassociate.run(module)
     _note(module, KernelFacts(chosen.kind, chosen.packings))
-    return chosen.script or ""
+    return script or ""
 
 
 def to_affine(module: ir.Module) -> None:

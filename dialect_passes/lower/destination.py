@@ -53,7 +53,11 @@ def _write_into(value: ir.Value, out: ir.Value, ret: ir.OpView) -> ir.Value:
         destination = _empty_destination(op, ir.OpResult(value).result_number)
         if destination is not None:
             user, position = destination
-            user.operands[position] = out
+            empty = user.operands[position]
+            if any(use.owner.operation.name == "tensor.extract_slice" for use in empty.uses):
+                empty.replace_all_uses_with(out)  # it is written to in parts
+            else:
+                user.operands[position] = out
             return value
     with ir.InsertionPoint(ret):
         return linalg.copy(value, outs=[out])

@@ -1,5 +1,7 @@
 """Named pipelines of upstream passes, each step with its reason."""
 
+GENERALIZE = "builtin.module(linalg-generalize-named-ops)"
+
 PREPARE = "builtin.module(linalg-generalize-named-ops,linalg-fuse-elementwise-ops,canonicalize,cse)"
 
 BUFFERIZE = ",".join(

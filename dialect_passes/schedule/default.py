@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from mlir import ir
 
 from ansorc.dialect_passes.ir_walk import functions
-from ansorc.dialect_passes.schedule import block_channels, blocked, blocked_default, loops, rows
+from ansorc.dialect_passes.schedule import block_channels, blocked, blocked_default, rows
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import NoSingleAnchor, TaskShape, analyse
@@ -27,7 +27,8 @@ KINDS = ("blocked", "rows", "loops")
 def schedule(module: ir.Module, machine: Machine, allowed: tuple[str, ...] = KINDS) -> Schedule:
     """Choose a schedule for the only function of `module` and prepare its operations for the script.
 
-    `allowed` are the kinds to try, in order; "loops" fits every task.
+    `allowed` are the kinds to try, in order; "loops" fits every task, and its script is made by `loops.emit` once
+    results have their destinations.
     """
     function = next(functions(module))
     if "blocked" in allowed:
@@ -39,7 +40,7 @@ def schedule(module: ir.Module, machine: Machine, allowed: tuple[str, ...] = KIN
         script = rows.emit(function)
         if script is not None:
             return Schedule("rows", script, {}, vectorize=False)
-    return Schedule("loops", loops.emit(function), {}, vectorize=False)
+    return Schedule("loops", None, {}, vectorize=False)
 
 
 def _blocked(function: ir.Operation, task: TaskShape, machine: Machine) -> Schedule:

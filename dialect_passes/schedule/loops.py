@@ -1,5 +1,7 @@
 """The schedule that fits every task: each operation alone, its outer loops in parallel, plain loops inside."""
 
+from math import prod
+
 from mlir import ir
 
 from ansorc.dialect_passes.ir_walk import body, iterators
@@ -7,6 +9,8 @@ from ansorc.dialect_passes.schedule.shape_of_task import loop_extents
 from ansorc.dialect_passes.schedule.words import match_attribute, script, tile
 
 TARGET_CHUNKS = 64
+LEAST_WORK = 8192
+"""Steps of an operation below which it is not worth a parallel section."""
 
 
 def emit(function: ir.Operation) -> str | None:
@@ -15,7 +19,10 @@ def emit(function: ir.Operation) -> str | None:
     for k, op in enumerate([o.operation for o in body(function).operations]):
         if op.name != "linalg.generic":
             continue
-        sizes = _chunk(loop_extents(op), iterators(op))
+        extents = loop_extents(op)
+        if prod(extents) < LEAST_WORK:
+            continue
+        sizes = _chunk(extents, iterators(op))
         if not any(sizes):
             continue
         with function.context:

@@ -36,8 +36,7 @@ class Case:
 def model_of(case: Case) -> onnx.ModelProto:
     names = ["" if x is None else f"x{i}" for i, x in enumerate(case.inputs)]
     results = [f"y{i}" for i in range(case.outputs)]
-    node = helper.make_node(case.op, names, results, name="node", domain=case.domain,
-                            **case.attributes)
+    node = helper.make_node(case.op, names, results, name="node", domain=case.domain, **case.attributes)
     given = [(n, x) for n, x in zip(names, case.inputs, strict=True) if x is not None]
     return graph_model(
         [node],
@@ -48,26 +47,30 @@ def model_of(case: Case) -> onnx.ModelProto:
     )
 
 
-def graph_model(nodes: Sequence[onnx.NodeProto], inputs: dict[str, np.ndarray],
-                outputs: Sequence[str], constants: dict[str, np.ndarray] | None = None,
-                opset: int = OPSET) -> onnx.ModelProto:
+def graph_model(
+    nodes: Sequence[onnx.NodeProto],
+    inputs: dict[str, np.ndarray],
+    outputs: Sequence[str],
+    constants: dict[str, np.ndarray] | None = None,
+    opset: int = OPSET,
+) -> onnx.ModelProto:
     graph = helper.make_graph(
-        list(nodes), "test",
-        [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
-         for n, x in inputs.items()],
+        list(nodes),
+        "test",
+        [
+            helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
+            for n, x in inputs.items()
+        ],
         [onnx.ValueInfoProto(name=n) for n in outputs],
         [numpy_helper.from_array(x, n) for n, x in (constants or {}).items()],
     )
-    return helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=min(10, 8 + opset // 20)
-    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=min(10, 8 + opset // 20))
 
 
 def check(case: Case) -> None:
     """Import, run with loops, and compare with onnxruntime."""
     proto = model_of(case)
-    inputs = {f"x{i}": x for i, x in enumerate(case.inputs)
-              if x is not None and i not in case.constants}
+    inputs = {f"x{i}": x for i, x in enumerate(case.inputs) if x is not None and i not in case.constants}
     compare(proto, inputs, case.tolerance)
 
 
@@ -81,9 +84,7 @@ def compare(proto: onnx.ModelProto, inputs: dict[str, np.ndarray], tolerance: fl
         if np.issubdtype(wanted.dtype, np.floating):
             finite = wanted[np.isfinite(wanted)]
             scale = max(1.0, float(np.abs(finite).max())) if finite.size else 1.0
-            np.testing.assert_allclose(
-                found[name], wanted, rtol=tolerance, atol=tolerance * scale, equal_nan=True
-            )
+            np.testing.assert_allclose(found[name], wanted, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
         else:
             np.testing.assert_array_equal(found[name], wanted)
 
@@ -101,15 +102,14 @@ def normal(draw: Draw, shape: Sequence[int], dtype: str = "float32") -> np.ndarr
     return rng_of(draw).standard_normal(tuple(shape)).astype(dtype)
 
 
-def whole(draw: Draw, shape: Sequence[int], dtype: str = "int64", low: int = -5,
-          high: int = 6) -> np.ndarray:
+def whole(draw: Draw, shape: Sequence[int], dtype: str = "int64", low: int = -5, high: int = 6) -> np.ndarray:
     return rng_of(draw).integers(low, high, tuple(shape)).astype(dtype)
 
 
 def narrowed(draw: Draw, shape: Sequence[int]) -> tuple[int, ...]:
     """A shape that broadcasts to `shape`."""
     kept = tuple(d if draw(st.booleans()) else 1 for d in shape)
-    return kept[draw(st.integers(0, len(kept))):]
+    return kept[draw(st.integers(0, len(kept))) :]
 
 
 def axis(draw: Draw, rank: int) -> int:

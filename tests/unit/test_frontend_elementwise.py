@@ -11,17 +11,51 @@ from ansorc.frontends.onnx.ops_elementwise import ELEMENTWISE
 
 # Values that the function is defined on.
 RANGES = {
-    "Acos": (-1, 1), "Asin": (-1, 1), "Atanh": (-0.9, 0.9), "Acosh": (1, 5), "Log": (0.1, 9),
-    "Sqrt": (0, 9), "Reciprocal": (0.5, 3), "Tan": (-1, 1),
+    "Acos": (-1, 1),
+    "Asin": (-1, 1),
+    "Atanh": (-0.9, 0.9),
+    "Acosh": (1, 5),
+    "Log": (0.1, 9),
+    "Sqrt": (0, 9),
+    "Reciprocal": (0.5, 3),
+    "Tan": (-1, 1),
 }
-UNARY = ("Abs Acos Acosh Asin Asinh Atan Atanh Ceil Cos Cosh Erf Exp Floor Gelu Identity Log Neg "
-         "Reciprocal Relu Round Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Tan Tanh").split()
-BINARY = "Add Sub Mul Div Pow Mod PRelu".split()
-VARIADIC = "Max Min Sum Mean".split()
-RELATIONS = "Equal Less LessOrEqual Greater GreaterOrEqual".split()
-LOGICAL = "And Or Xor".split()
-PARAMETRIC = {"LeakyRelu": ("alpha",), "Elu": ("alpha",), "Selu": ("alpha", "gamma"),
-              "HardSigmoid": ("alpha", "beta")}
+UNARY = [
+    "Abs",
+    "Acos",
+    "Acosh",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atanh",
+    "Ceil",
+    "Cos",
+    "Cosh",
+    "Erf",
+    "Exp",
+    "Floor",
+    "Gelu",
+    "Identity",
+    "Log",
+    "Neg",
+    "Reciprocal",
+    "Relu",
+    "Round",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Sinh",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Tan",
+    "Tanh",
+]
+BINARY = ["Add", "Sub", "Mul", "Div", "Pow", "Mod", "PRelu"]
+VARIADIC = ["Max", "Min", "Sum", "Mean"]
+RELATIONS = ["Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"]
+LOGICAL = ["And", "Or", "Xor"]
+PARAMETRIC = {"LeakyRelu": ("alpha",), "Elu": ("alpha",), "Selu": ("alpha", "gamma"), "HardSigmoid": ("alpha", "beta")}
 OTHERS = {"Not", "IsNaN", "IsInf", "Where", "Clip", "Cast", "CastLike", "Dropout"}
 
 
@@ -83,8 +117,7 @@ def test_binary_of_other_types(op: str, dtype: str) -> None:
 def test_variadic(op: str, data: st.DataObject) -> None:
     shape = data.draw(shapes(0))
     others = data.draw(st.integers(0, 3))
-    check(Case(op, [normal(data.draw, shape),
-                    *(normal(data.draw, narrowed(data.draw, shape)) for _ in range(others))]))
+    check(Case(op, [normal(data.draw, shape), *(normal(data.draw, narrowed(data.draw, shape)) for _ in range(others))]))
 
 
 @pytest.mark.parametrize("op", RELATIONS)
@@ -135,9 +168,15 @@ def test_where(data: st.DataObject) -> None:
     check(Case("Where", [condition, x, whole(data.draw, narrowed(data.draw, shape), dtype)]))
 
 
-CASTS = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE, "int64": TensorProto.INT64,
-         "int32": TensorProto.INT32, "uint8": TensorProto.UINT8, "bool": TensorProto.BOOL,
-         "int8": TensorProto.INT8}
+CASTS = {
+    "float32": TensorProto.FLOAT,
+    "float64": TensorProto.DOUBLE,
+    "int64": TensorProto.INT64,
+    "int32": TensorProto.INT32,
+    "uint8": TensorProto.UINT8,
+    "bool": TensorProto.BOOL,
+    "int8": TensorProto.INT8,
+}
 
 
 @pytest.mark.parametrize("target", sorted(CASTS))

@@ -18,8 +18,14 @@ ARG = ("ArgMax", "ArgMin")
 
 def test_every_operator_is_here() -> None:
     assert set(MATRIX) == {"MatMul", "Gemm"}
-    assert set(NORMALIZATION) == {"BatchNormalization", "LayerNormalization", "LRN", "Softmax",
-                                  "InstanceNormalization", "LogSoftmax"}
+    assert set(NORMALIZATION) == {
+        "BatchNormalization",
+        "LayerNormalization",
+        "LRN",
+        "Softmax",
+        "InstanceNormalization",
+        "LogSoftmax",
+    }
 
 
 @RUNS
@@ -40,8 +46,10 @@ def test_gemm(data: st.DataObject) -> None:
     draw = data.draw
     m, k, n = draw(SIZES), draw(SIZES), draw(SIZES)
     attributes = {
-        "transA": draw(st.integers(0, 1)), "transB": draw(st.integers(0, 1)),
-        "alpha": draw(st.sampled_from([1.0, 0.5])), "beta": draw(st.sampled_from([1.0, 0.0, 2.0])),
+        "transA": draw(st.integers(0, 1)),
+        "transB": draw(st.integers(0, 1)),
+        "alpha": draw(st.sampled_from([1.0, 0.5])),
+        "beta": draw(st.sampled_from([1.0, 0.0, 2.0])),
     }
     a = normal(draw, (k, m) if attributes["transA"] else (m, k))
     b = normal(draw, (n, k) if attributes["transB"] else (k, n))
@@ -83,8 +91,11 @@ def test_reduction_of_integers(op: str) -> None:
 @given(data=st.data())
 def test_place_of_extreme(op: str, data: st.DataObject) -> None:
     x = np.round(normal(data.draw, data.draw(shapes())))  # equal elements are likely
-    attributes = {"axis": axis(data.draw, x.ndim), "keepdims": data.draw(st.integers(0, 1)),
-                  "select_last_index": data.draw(st.integers(0, 1))}
+    attributes = {
+        "axis": axis(data.draw, x.ndim),
+        "keepdims": data.draw(st.integers(0, 1)),
+        "select_last_index": data.draw(st.integers(0, 1)),
+    }
     check(Case(op, [x], attributes=attributes))
 
 
@@ -95,10 +106,14 @@ def test_batch_normalization(known: bool, data: st.DataObject) -> None:
     draw = data.draw
     shape = draw(shapes(2, 5, 4))
     gamma, beta, mean, variance = (normal(draw, [shape[1]]) for _ in range(4))
-    check(Case("BatchNormalization",
-               [normal(draw, shape), gamma, beta, mean, np.abs(variance) + np.float32(0.1)],
-               frozenset({1, 2, 3, 4} if known else ()),
-               {"epsilon": draw(st.sampled_from([1e-5, 1e-2]))}))
+    check(
+        Case(
+            "BatchNormalization",
+            [normal(draw, shape), gamma, beta, mean, np.abs(variance) + np.float32(0.1)],
+            frozenset({1, 2, 3, 4} if known else ()),
+            {"epsilon": draw(st.sampled_from([1e-5, 1e-2]))},
+        )
+    )
 
 
 @RUNS
@@ -107,29 +122,38 @@ def test_layer_normalization(data: st.DataObject) -> None:
     draw = data.draw
     shape = draw(shapes(1, 4, 6))
     along = axis(draw, len(shape))
-    inner = shape[along:] if along >= 0 else shape[along + len(shape):]
+    inner = shape[along:] if along >= 0 else shape[along + len(shape) :]
     operands = [normal(draw, shape), normal(draw, inner)]
     if draw(st.booleans()):
         operands.append(normal(draw, inner))
-    check(Case("LayerNormalization", operands, frozenset({1, 2}), {"axis": along},
-               tolerance=1e-4))
+    check(Case("LayerNormalization", operands, frozenset({1, 2}), {"axis": along}, tolerance=1e-4))
 
 
 @RUNS
 @given(data=st.data())
 def test_instance_normalization(data: st.DataObject) -> None:
     shape = (2, 3, *data.draw(shapes(1, 3, 5)))
-    check(Case("InstanceNormalization",
-               [normal(data.draw, shape), normal(data.draw, [3]), normal(data.draw, [3])],
-               frozenset({1, 2}), {"epsilon": 1e-2}, tolerance=1e-4))
+    check(
+        Case(
+            "InstanceNormalization",
+            [normal(data.draw, shape), normal(data.draw, [3]), normal(data.draw, [3])],
+            frozenset({1, 2}),
+            {"epsilon": 1e-2},
+            tolerance=1e-4,
+        )
+    )
 
 
 @RUNS
 @given(data=st.data())
 def test_local_response(data: st.DataObject) -> None:
     draw = data.draw
-    attributes = {"size": draw(st.sampled_from([1, 3, 5])), "bias": 1.5, "alpha": 0.3,
-                  "beta": draw(st.sampled_from([0.5, 0.75, 1.0, 0.6]))}
+    attributes = {
+        "size": draw(st.sampled_from([1, 3, 5])),
+        "bias": 1.5,
+        "alpha": 0.3,
+        "beta": draw(st.sampled_from([0.5, 0.75, 1.0, 0.6])),
+    }
     x = normal(draw, [draw(st.integers(1, 2)), draw(st.integers(1, 7)), 3, 2])
     check(Case("LRN", [x], attributes=attributes))
 

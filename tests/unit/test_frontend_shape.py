@@ -16,8 +16,24 @@ from ansorc.frontends.onnx.ops_shape import SHAPE
 def test_every_operator_is_here() -> None:
     assert set(GATHER) == {"Gather", "GatherElements", "GatherND"}
     assert set(SHAPE) == set(
-        "Reshape Transpose Flatten Squeeze Unsqueeze Concat Slice Split Expand Tile Pad Shape Size "
-        "DepthToSpace SpaceToDepth ConstantOfShape".split()
+        [
+            "Reshape",
+            "Transpose",
+            "Flatten",
+            "Squeeze",
+            "Unsqueeze",
+            "Concat",
+            "Slice",
+            "Split",
+            "Expand",
+            "Tile",
+            "Pad",
+            "Shape",
+            "Size",
+            "DepthToSpace",
+            "SpaceToDepth",
+            "ConstantOfShape",
+        ]
     )
 
 
@@ -89,7 +105,7 @@ def test_slice(data: st.DataObject) -> None:
     steps = [data.draw(st.sampled_from([1, 2, -1, -2])) for _ in axes]
     starts, ends = data.draw(bounds), data.draw(bounds)
     for place, (along, step) in enumerate(zip(axes, steps, strict=True)):
-        if not len(range(x.shape[along])[starts[place]:ends[place]:step]):
+        if not len(range(x.shape[along])[starts[place] : ends[place] : step]):
             starts[place], ends[place] = (0, 99) if step > 0 else (-1, -(2**63))
     check(constant("Slice", x, starts, ends, axes, steps))
 
@@ -170,8 +186,9 @@ def test_gather(data: st.DataObject) -> None:
     draw = data.draw
     x = normal(draw, draw(shapes()))
     along = axis(draw, x.ndim)
-    indices = whole(draw, draw(shapes(0, 2, 4)), draw(st.sampled_from(["int64", "int32"])),
-                    -x.shape[along], x.shape[along])
+    indices = whole(
+        draw, draw(shapes(0, 2, 4)), draw(st.sampled_from(["int64", "int32"])), -x.shape[along], x.shape[along]
+    )
     constants = frozenset(draw(st.sampled_from([(), (1,), (0,)])))
     check(Case("Gather", [x, indices], constants, {"axis": along}))
 
@@ -202,6 +219,5 @@ def test_gather_nd(data: st.DataObject) -> None:
     batch = draw(st.integers(0, 1))
     depth = draw(st.integers(1, x.ndim - batch))
     outer = [*x.shape[:batch], *draw(shapes(0, 2, 3))]
-    columns = [whole(draw, [*outer, 1], "int64", 0, n) for n in x.shape[batch:batch + depth]]
-    check(Case("GatherND", [x, np.concatenate(columns, axis=-1)],
-               attributes={"batch_dims": batch}))
+    columns = [whole(draw, [*outer, 1], "int64", 0, n) for n in x.shape[batch : batch + depth]]
+    check(Case("GatherND", [x, np.concatenate(columns, axis=-1)], attributes={"batch_dims": batch}))

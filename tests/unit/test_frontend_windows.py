@@ -33,7 +33,9 @@ def test_conv(rank: int, data: st.DataObject) -> None:
     group, each, out = draw(st.sampled_from([1, 2, 3])), *numbers(draw, 2, 1, 3)
     kernel, dilations = numbers(draw, rank, 1, 3), numbers(draw, rank, 1, 2)
     attributes: dict[str, Any] = {
-        "group": group, "dilations": dilations, "strides": numbers(draw, rank, 1, 3),
+        "group": group,
+        "dilations": dilations,
+        "strides": numbers(draw, rank, 1, 3),
     }
     attributes |= padding(draw, rank, 2, all(d == 1 for d in dilations))
     x = normal(draw, [draw(st.integers(1, 2)), group * each, *sizes(draw, rank)])
@@ -68,7 +70,9 @@ def test_conv_transpose(rank: int, data: st.DataObject) -> None:
     group, each, out = draw(st.sampled_from([1, 2])), *numbers(draw, 2, 1, 3)
     kernel, strides = numbers(draw, rank, 1, 4), numbers(draw, rank, 1, 3)
     attributes: dict[str, Any] = {
-        "group": group, "strides": strides, "dilations": numbers(draw, rank, 1, 2),
+        "group": group,
+        "strides": strides,
+        "dilations": numbers(draw, rank, 1, 2),
         "pads": numbers(draw, 2 * rank, 0, 1),
         "output_padding": [draw(st.integers(0, s - 1)) for s in strides],
     }
@@ -100,8 +104,7 @@ def test_pool(op: str, rank: int, data: st.DataObject) -> None:
     attributes: dict[str, Any] = {"kernel_shape": kernel, "strides": numbers(draw, rank, 1, 3)}
     attributes |= padding(draw, rank, 1, True)
     if "auto_pad" not in attributes:
-        attributes |= {"ceil_mode": draw(st.integers(0, 1)),
-                       "dilations": numbers(draw, rank, 1, 2)}
+        attributes |= {"ceil_mode": draw(st.integers(0, 1)), "dilations": numbers(draw, rank, 1, 2)}
     if op == "AveragePool":
         attributes["count_include_pad"] = draw(st.integers(0, 1))
     x = normal(draw, [draw(st.integers(1, 2)), draw(st.integers(1, 3)), *sizes(draw, rank)])
