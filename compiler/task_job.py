@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from mlir import ir
 
 from ansorc.compiler import kernel
 from ansorc.compiler.kernel import KernelFacts
-from ansorc.compiler.target import Target
+from ansorc.compiler.target import Target, parse_target
 from ansorc.dialect_passes.ir_walk import text_of
 from ansorc.dialect_passes.schedule.default import KINDS
 from ansorc.dialect_passes.schedule.machine import Machine
@@ -27,6 +29,8 @@ class TaskJob:
     target: Target
     unscheduled: bool = False
     """Go by way of `affine`."""
+    kinds: tuple[str, ...] = KINDS
+    """Kinds of schedules to try, in order."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +54,13 @@ def compile_task(job: TaskJob) -> TaskCode:
 
     A kind of schedule that fails on a task is left out, and the next one takes its place: the last fits every task.
     """
-    for first in range(len(KINDS) - 1):
+    for first in range(len(job.kinds) - 1):
         try:
-            return _compile(job, KINDS[first:])
+            return _compile(job, job.kinds[first:])
         except Exception:
             if job.stage != "linalg" or job.unscheduled:
                 raise
-    return _compile(job, KINDS[-1:])
+    return _compile(job, job.kinds[-1:])
 
 
 def _compile(job: TaskJob, kinds: tuple[str, ...]) -> TaskCode:
@@ -82,3 +86,15 @@ def _compile(job: TaskJob, kinds: tuple[str, ...]) -> TaskCode:
     unroll = facts.kind == "blocked"  # its inner loops are short; those of other kinds are long, or copies
     made = compile_ir(code, target.triple, target.cpu, target.features, unroll=unroll)
     return TaskCode(facts, made, script)
+
+
+def _main() -> None:
+    """Compile one task's file by hand: what a message about a failed task tells the user to run."""
+    path, stage, goal = sys.argv[1:4]
+    target = parse_target(sys.argv[4] if len(sys.argv) > 4 else "native")
+    code = compile_task(TaskJob(Path(path).read_text(), stage, goal, target))
+    sys.stdout.buffer.write(code.code)
+
+
+if __name__ == "__main__":
+    _main()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from ansorc.compiler.cache import Cache
 from ansorc.compiler.errors import TaskFailedError
@@ -14,6 +14,7 @@ from ansorc.compiler.options import Options
 from ansorc.compiler.program import Program
 from ansorc.compiler.task_job import TaskCode, TaskJob
 from ansorc.compiler.workers import Job, JobResult, run_jobs
+from ansorc.dialect_passes.schedule.default import KINDS
 
 ENTRY = "ansorc.compiler.task_job:compile_task"
 
@@ -50,8 +51,12 @@ def compile_tasks(program: Program, goal: str, options: Options) -> Compiled:
         options.report("compiling tasks", len(done), len(program.code))
 
     options.report("compiling tasks", cached, len(program.code))
-    queue = [Job(name, job) for name, job in jobs.items()]
-    for result in run_jobs(ENTRY, queue, min(options.jobs, max(1, len(queue))), progress):
+    results = _run(jobs, options, progress)
+    # An abort in MLIR or LLVM ended a worker: the plainest schedule is worth a second try.
+    crashed = [r.name for r in results if r.failure is not None and r.failure.crashed and program.stage == "linalg"]
+    again = {name: replace(jobs[name], kinds=KINDS[-1:]) for name in crashed}
+    results = [r for r in results if r.name not in again] + _run(again, options, progress)
+    for result in results:
         if result.failure is not None:
             folder = options.dump_dir or options.cache_dir
             path = folder / f"{result.name}.mlir"
@@ -60,6 +65,11 @@ def compile_tasks(program: Program, goal: str, options: Options) -> Compiled:
             command = f"python -m ansorc.compiler.task_job {path} {program.stage} {goal}"
             raise TaskFailedError(result.name, result.failure.reason, result.failure.detail, command)
     return Compiled({name: done[name] for name in program.code}, cached)
+
+
+def _run(jobs: Mapping[str, TaskJob], options: Options, progress: Callable[[JobResult], None]) -> list[JobResult]:
+    queue = [Job(name, job) for name, job in jobs.items()]
+    return run_jobs(ENTRY, queue, min(options.jobs, len(queue)), progress) if queue else []
 
 
 def _key(job: TaskJob, options: Options) -> str:

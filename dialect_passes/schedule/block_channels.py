@@ -91,6 +91,9 @@ def run(function: ir.Operation, lanes: int, vectors: int) -> dict[int, Packing]:
     positions = channel_positions(function)
     block = body(function)
     constant = _constant_arguments(function)
+    for argument in block.arguments:
+        if positions.get(argument, -1) not in (-1, len(shape(argument)) - 1) and argument.arg_number not in constant:
+            raise CannotBlock("an argument's channels are not contiguous: its vectors would be gathered")
     packings: dict[int, Packing] = {}
     packed: set[ir.Value] = set()
     for argument in block.arguments:
