@@ -6,6 +6,7 @@ A register tile of `row_tile` positions by `vectors` vectors takes, a reduction 
         (row_tile + vectors) / 2,          two loads a cycle
         2 * vectors if from a panel,       the panel comes from L2 at half a vector a cycle
         4)                                 the latency of an FMA
+    + (row_tile + vectors) / 10            every row is one more stream for the prefetcher
 
 cycles, and the best tile is the one with the fewest cycles for a whole row.
 """
@@ -17,7 +18,7 @@ from ansorc.dialect_passes.schedule.blocked import BlockedDecisions
 from ansorc.dialect_passes.schedule.machine import Machine
 
 MAX_CHUNKS = 64
-CHUNK_CYCLES = 20_000
+CHUNK_CYCLES = 10_000
 """Least work of a chunk: a few microseconds, so that handing it out costs nothing."""
 SPARE_REGISTERS = 4
 MAX_UNROLLED = 320
@@ -31,6 +32,8 @@ class Loops:
     parallel: tuple[int, ...]
     reductions: tuple[int, ...]
     contraction: bool
+    epilogue_cycles: float = 1.0
+    """Cycles that the root's body takes for one vector."""
 
 
 def divisors(number: int) -> list[int]:
@@ -60,7 +63,8 @@ def choose(loops: Loops, machine: Machine, element_bytes: int) -> BlockedDecisio
     blocks = channels // (lanes * vectors)
     extents = (blocks, *spatial)
     row = row + 1 if spatial else 0
-    total = cycles * prod(spatial) // max(1, row_extent)
+    vectors_stored = prod(loops.parallel) / lanes
+    total = cycles * prod(spatial) / max(1, row_extent) + vectors_stored * loops.epilogue_cycles
     chunk = _chunk(extents, row, row_tile, total)
     steps = prod(loops.reductions) * row_tile * vectors
     return BlockedDecisions(
@@ -87,7 +91,8 @@ def _row_cycles(loops: Loops, row: int, row_tile: int, vectors: int) -> float:
 def _tile_cycles(loops: Loops, row_tile: int, vectors: int) -> float:
     if not loops.contraction:
         return row_tile * vectors + 2  # every step loads
-    return max(row_tile * vectors / 2, (row_tile + vectors) / 2, 2 * vectors, 4)
+    streams = (row_tile + vectors) / 10
+    return max(row_tile * vectors / 2, (row_tile + vectors) / 2, 2 * vectors, 4) + streams
 
 
 def _chunk(extents: tuple[int, ...], row: int, row_tile: int, cycles: float) -> tuple[int, ...]:

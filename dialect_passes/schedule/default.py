@@ -43,11 +43,17 @@ def schedule(module: ir.Module, machine: Machine, allowed: tuple[str, ...] = KIN
     return Schedule("loops", None, {}, vectorize=False)
 
 
+def _cycles_of_body(op: ir.Operation) -> float:
+    """About half a cycle an operation; a function of `math` becomes some twenty of them."""
+    names = [o.operation.name for o in op.regions[0].blocks[0].operations]
+    return sum(10.0 if name.startswith("math.") else 0.5 for name in names)
+
+
 def _blocked(function: ir.Operation, task: TaskShape, machine: Machine) -> Schedule:
     if not task.parallel:
         raise CannotBlock("no loops")
     element = ir.RankedTensorType(task.root.results[0].type).element_type
-    found = blocked_default.Loops(task.parallel, task.reductions, task.contraction)
+    found = blocked_default.Loops(task.parallel, task.reductions, task.contraction, _cycles_of_body(task.root))
     decisions = blocked_default.choose(found, machine, max(1, getattr(element, "width", 64) // 8))
     if decisions is None:
         raise CannotBlock("channels do not fill a vector")
