@@ -18,6 +18,8 @@ ELEMENT_TYPES = {
     "uint8": "i8",
     "bool": "i1",
 }
+STORED_TYPES = {**ELEMENT_TYPES, "bool": "i8"}
+"""In tensors: upstream's lowering has no buffers of single bits."""
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 UNSIGNED = ("uint64", "uint32", "uint16", "uint8", "bool")
 

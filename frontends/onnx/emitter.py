@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 
 from ansorc.frontends.onnx.block import Block, Scalar
-from ansorc.frontends.onnx.element_types import ELEMENT_TYPES
+from ansorc.frontends.onnx.element_types import STORED_TYPES
 from ansorc.frontends.onnx.reassociation import groups_of, segments
 
 Body = Callable[..., Scalar]
@@ -37,7 +37,12 @@ class Value:
 
 
 def tensor_type(shape: Sequence[int], dtype: str) -> str:
-    return "tensor<" + "".join(f"{d}x" for d in shape) + ELEMENT_TYPES[dtype] + ">"
+    return "tensor<" + "".join(f"{d}x" for d in shape) + STORED_TYPES[dtype] + ">"
+
+
+def held(dtype: str) -> str:
+    """The element type of tensors: a bool is a byte."""
+    return "uint8" if dtype == "bool" else dtype
 
 
 def integers(numbers: Sequence[int]) -> str:
@@ -98,14 +103,16 @@ class Emitter:
     # --- constants
 
     def scalar(self, value: object, dtype: str) -> Scalar:
-        return Block(self.fresh, self.write).constant(value, dtype)
+        """A number as tensors of `dtype` hold it."""
+        block = Block(self.fresh, self.write)
+        return block.constant(bool(value), "uint8") if dtype == "bool" else block.constant(value, dtype)
 
     def weight(self, array: np.ndarray, hint: str) -> Value:
         """Load a constant tensor; equal tensors share one global. Bools are kept as bytes."""
         dtype = array.dtype.name
         if dtype == "bool":
             stored = self.weight(array.view(np.uint8), hint)
-            return self.map([stored], "bool", lambda b, x: b.cast(x, "bool"))
+            return Value(stored.name, stored.shape, "bool")
         array = np.require(array, requirements="C")
         key = (array.shape, dtype, zlib.crc32(array.reshape(-1).view(np.uint8)))  # pyright: ignore[reportArgumentType]
         known = self._loaded.setdefault(key, [])
@@ -246,11 +253,14 @@ class Emitter:
         left = ", ".join(r.name for r in results)
         pad = "  " * self._indent
         self.lines.append(f"{pad}{left} = linalg.generic {{{', '.join(parts)}}} {ins}{outs} {{")
-        args = [Scalar(self.fresh(), v.dtype) for v in (*[v for v, _ in inputs], *inits)]
+        args = [Scalar(self.fresh(), held(v.dtype)) for v in (*[v for v, _ in inputs], *inits)]
         self.lines.append(f"{pad}^bb0({', '.join(f'{a.name}: {a.element}' for a in args)}):")
         self._indent += 1
         reads = args if len(out_dims) < rank else args[: len(inputs)]
-        yielded = body(Block(self.fresh, self.write), *reads)
+        block = Block(self.fresh, self.write)
+        dtypes = [v.dtype for v in (*[v for v, _ in inputs], *inits)]
+        results_of_body = body(block, *(block.cast(a, d) for a, d in zip(reads, dtypes, strict=False)))
+        yielded = [block.cast(y, held(y.dtype)) for y in results_of_body]
         self.write(f"linalg.yield {', '.join(y.name for y in yielded)} : {', '.join(y.element for y in yielded)}")
         self._indent -= 1
         types = [i.type for i in inits]

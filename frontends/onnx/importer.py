@@ -64,7 +64,7 @@ def import_model(proto: onnx.ModelProto, name: str) -> Model:
         assert operand is not None
         value = operand if isinstance(operand, Value) else emitter.weight(operand, output.name)
         outputs.append(TensorSpec(output.name, value.dtype, value.shape))
-        returned.append(stored(emitter, value))
+        returned.append(value)
     text = module_text(name, emitter, arguments, tuple(outputs), returned)
     return Model(name, text, emitter.weights, inputs, tuple(outputs))
 
@@ -79,19 +79,9 @@ def spec_of(info: onnx.ValueInfoProto) -> TensorSpec:
 
 
 def received(emitter: Emitter, spec: TensorSpec, name: str) -> tuple[str, Value]:
-    """The argument's text and the tensor it stands for; bools arrive as bytes."""
-    dtype = "uint8" if spec.dtype == "bool" else spec.dtype
-    value = Value(name, spec.shape, dtype)
-    argument = f"{name}: {value.type} {{ansorc.name = {quoted(spec.name)}}}"
-    if spec.dtype == "bool":
-        value = emitter.map([value], "bool", lambda b, x: b.cast(x, "bool"))
-    return argument, value
-
-
-def stored(emitter: Emitter, value: Value) -> Value:
-    if value.dtype != "bool":
-        return value
-    return emitter.map([value], "uint8", lambda b, x: b.cast(x, "uint8"))
+    """The argument's text and the tensor it stands for."""
+    value = Value(name, spec.shape, spec.dtype)
+    return f"{name}: {value.type} {{ansorc.name = {quoted(spec.name)}}}", value
 
 
 def module_text(

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 from ansorc.frontends.onnx.block import Block, Scalar
-from ansorc.frontends.onnx.emitter import Value
+from ansorc.frontends.onnx.emitter import Value, held
 
 
 def read_at(block: Block, tensor: Value, places: Sequence[Scalar]) -> Scalar:
     """places: one index for each dim."""
     names = ", ".join(p.name for p in places)
-    return block.statement(f"tensor.extract {tensor.name}[{names}] : {tensor.type}", tensor.dtype)
+    read = block.statement(f"tensor.extract {tensor.name}[{names}] : {tensor.type}", held(tensor.dtype))
+    return block.cast(read, tensor.dtype)
 
 
 def place_of(block: Block, index: Scalar, size: int) -> Scalar:

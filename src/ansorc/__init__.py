@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
+from ansorc.runtime.module import CompiledModel
+
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from ansorc.runtime.module import CompiledModel
-
-__all__ = ["__version__", "compile", "load"]
+__all__ = ["CompiledModel", "__version__", "compile", "load"]
 
 __version__ = "0.1.0"
 
@@ -56,6 +56,4 @@ def compile(
 
 def load(path: str | PathLike[str]) -> CompiledModel:
     """Load a library that `ansorc` made."""
-    from ansorc.runtime.module import CompiledModel
-
     return CompiledModel(path)

@@ -37,7 +37,7 @@ def model_of(case: Case) -> onnx.ModelProto:
     names = ["" if x is None else f"x{i}" for i, x in enumerate(case.inputs)]
     results = [f"y{i}" for i in range(case.outputs)]
     node = helper.make_node(case.op, names, results, name="node", domain=case.domain, **case.attributes)
-    given = [(n, x) for n, x in zip(names, case.inputs, strict=True) if x is not None]
+    given = [(n, np.asarray(x)) for n, x in zip(names, case.inputs, strict=True) if x is not None]
     return graph_model(
         [node],
         {n: x for n, x in given if int(n[1:]) not in case.constants},

@@ -107,6 +107,9 @@ def test_pool(op: str, rank: int, data: st.DataObject) -> None:
         attributes |= {"ceil_mode": draw(st.integers(0, 1)), "dilations": numbers(draw, rank, 1, 2)}
     if op == "AveragePool":
         attributes["count_include_pad"] = draw(st.integers(0, 1))
+    if attributes.get("auto_pad", "").startswith("SAME"):
+        # onnxruntime refuses padding as large as the kernel, which larger strides give.
+        attributes["strides"] = [1] * rank
     x = normal(draw, [draw(st.integers(1, 2)), draw(st.integers(1, 3)), *sizes(draw, rank)])
     check(Case(op, [x], attributes=attributes))
 
