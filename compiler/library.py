@@ -66,7 +66,8 @@ def link(objects: Sequence[bytes], weights: Path, signature: str, options: Optio
         runtime = linking.compile_runtime(linker, t.triple, options.cache_dir)
         source = header.entry_source(name, inputs, outputs)
         entry = f"{header.identifier(name)}_run"
-        linking.link(linker, [*paths, *runtime], output, source, entry, options.cache_dir)
+        with whole_file(output, mode=0o755) as temporary:
+            linking.link(linker, [*paths, *runtime], temporary, output.name, source, entry, options.cache_dir)
     with whole_file(output.with_suffix(".h")) as temporary:
         temporary.write_text(header.header_text(name, inputs, outputs))
 

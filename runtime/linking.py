@@ -110,29 +110,21 @@ def _compile(linker: Linker, source: Path, target: Path, cache_dir: Path) -> Non
     _call([*linker.command, *FLAGS, *sanitize, f"-I{NATIVE}", "-c", str(source), "-o", str(target)], cache_dir)
 
 
-def link(linker: Linker, objects: Sequence[Path], output: Path, entry_source: str, entry: str, cache_dir: Path) -> None:
-    """Link objects into `output`, which appears whole or not at all; only documented symbols are exported.
+def link(
+    linker: Linker, objects: Sequence[Path], output: Path, name: str, entry_source: str, entry: str, cache_dir: Path
+) -> None:
+    """Link objects into `output`, a library that calls itself `name`; only documented symbols are exported.
 
     `entry` is the name of the function that `entry_source` defines.
     """
-    with tempfile.TemporaryDirectory(prefix=".ansorc-", dir=output.parent) as scratch:
+    with tempfile.TemporaryDirectory(prefix="ansorc-") as scratch:
         folder = Path(scratch)
         source, entry_object = folder / "entry.c", folder / "entry.o"
         source.write_text(entry_source)
         _compile(linker, source, entry_object, cache_dir)
-        made = folder / "library"
         inputs = [str(o) for o in (entry_object, *objects)]
-        command = [
-            *linker.command,
-            "-shared",
-            "-o",
-            str(made),
-            *inputs,
-            *_link_flags(linker, folder, output.name, entry),
-        ]
-        _call(command, cache_dir)
-        made.chmod(0o755)
-        made.replace(output)
+        flags = _link_flags(linker, folder, name, entry)
+        _call([*linker.command, "-shared", "-o", str(output), *inputs, *flags], cache_dir)
 
 
 def _link_flags(linker: Linker, folder: Path, name: str, entry: str) -> list[str]:

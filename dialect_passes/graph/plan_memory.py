@@ -69,7 +69,7 @@ class MemoryPlan:
     """The sum of all values."""
 
     def __str__(self) -> str:
-        ratio = self.arena_bytes / max(1, self.lower_bound_bytes)
+        ratio = self.arena_bytes / self.lower_bound_bytes if self.lower_bound_bytes else 1.0
         return (
             f"memory: arena {self.arena_bytes / 1e6:.2f} MB, lower bound {self.lower_bound_bytes / 1e6:.2f} MB "
             f"(x{ratio:.2f}), without reuse {self.naive_bytes / 1e6:.2f} MB"
