@@ -37,7 +37,8 @@ def evaluated(
             [proto],
             [onnx.helper.make_opsetid("", opset)],
         )
-        results = ReferenceEvaluator(function).run(None, dict(zip(names, arrays, strict=True)))
+        feeds = dict(zip(names, arrays, strict=True))
+        results = ReferenceEvaluator(function).run(None, feeds, attributes={})
     except Exception:  # whatever the reference lacks, the operator tables may have
         return None
     if not all(isinstance(r, np.ndarray | np.generic) for r in results):

@@ -188,7 +188,8 @@ static void start_region(int threads) {
 }
 
 static void run_serially(const struct ansorc_step *steps, int64_t count, void *const *bases) {
-  for (int64_t i = 0; i < count; i++) steps[i].call(bases, 0, steps[i].chunks);
+  for (int64_t i = 0; i < count; i++)
+    if (steps[i].chunks > 0) steps[i].call(bases, 0, steps[i].chunks);
 }
 
 void ansorc_pool_run(const struct ansorc_step *steps, int64_t count, void *const *bases,

@@ -75,6 +75,8 @@ def check(case: Case) -> None:
 
 
 def compare(proto: onnx.ModelProto, inputs: dict[str, np.ndarray], tolerance: float = 1e-5) -> None:
+    # numpy turns results of rank 0 into scalars.
+    inputs = {name: np.asarray(x) for name, x in inputs.items()}
     expected = run_with_onnxruntime(proto, inputs)
     found = run_with_loops(load_model(proto), inputs)
     assert list(found) == list(expected)

@@ -81,9 +81,9 @@ def test_binary(op: str, data: st.DataObject) -> None:
     shape = data.draw(shapes(0))
     x, y = (normal(data.draw, s) for s in operand_shapes(data.draw, shape, op))
     if op in ("Div", "Mod"):
-        y = (np.abs(y) + 0.5).astype("float32")
+        y = np.asarray(np.abs(y) + 0.5, np.float32)  # a 0-d array would become a scalar
     if op == "Pow":
-        x = np.abs(x)
+        x = np.asarray(np.abs(x))
         y = data.draw(st.sampled_from([y, np.float32([2]), np.float32([0.5]), np.float32([3])]))
     constants = frozenset(data.draw(st.sampled_from([(), (0,), (1,)])))
     check(Case(op, [x, y], constants, {"fmod": 1} if op == "Mod" else {}))
