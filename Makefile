@@ -1,8 +1,10 @@
 # Everything happens in .venv, made from pyproject.toml on the first use.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+SEEDED := $(patsubst tests/models/%.light.onnx,%,$(wildcard tests/models/*.light.onnx))
+IMAGENET := bvlc_alexnet densenet121 inception_v1 inception_v2 resnet50 shufflenet squeezenet vgg19 zfnet512
 
-.PHONY: help venv lint types lit unit check demo clean
+.PHONY: help venv lint types lit unit check demo networks clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -33,5 +35,14 @@ check: lint types lit unit ## all of the above
 demo: venv ## compile a real network, run it, compare with onnxruntime
 	$(BIN)/python examples/demo.py
 
+.networks/ready: tests/models/seeded.py tests/models/imagenet.py | venv
+	@mkdir -p .networks
+	@for n in $(SEEDED); do $(BIN)/python tests/models/seeded.py $$n .networks/$$n.onnx; done
+	@for n in $(IMAGENET); do $(BIN)/python tests/models/imagenet.py $$n .networks/imagenet_$$n.onnx; done
+	@touch $@
+
+networks: .networks/ready ## compile 18 real networks, compare numbers and times with onnxruntime (20 min, 2.5 GB)
+	$(BIN)/ansorc-bench networks .networks/*.onnx
+
 clean: ## remove the environment and what the tools left
-	rm -rf .venv .demo build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .networks build dist .pytest_cache .ruff_cache .hypothesis

@@ -7,6 +7,7 @@ products), drawn from the weight's name.
 
 from __future__ import annotations
 
+import sys
 import zlib
 from pathlib import Path
 
@@ -85,3 +86,9 @@ def _values(
     if kind in ("BatchNormalization", "Add", "Conv", "Gemm", "Sum"):
         return generator.standard_normal(shape) * 0.1
     raise ValueError(f"no weight is known for input {position} of {kind}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[1] not in NAMES:
+        sys.exit(f"usage: imagenet.py NAME OUTPUT.onnx; names: {', '.join(NAMES)}")
+    onnx.save(load_imagenet(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,52 @@
+"""`ansorc-bench`."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from ansorc.tools.bench import interleave, relative_error
+
+
+def test_the_error_is_relative_to_the_largest_magnitude() -> None:
+    expected = np.array([-4.0, 1.0], np.float32)
+    assert relative_error(expected, expected) == 0
+    assert relative_error(np.array([-4.0, 1.5], np.float32), expected) == 0.125
+    assert relative_error(np.array([np.nan, 1.0], np.float32), expected) == float("inf")
+
+
+def test_runs_alternate() -> None:
+    calls: list[str] = []
+    interleave([lambda: calls.append("a"), lambda: calls.append("b")])
+    switches = sum(a != b for a, b in zip(calls, calls[1:], strict=False))
+    assert calls.count("a") == calls.count("b")
+    assert switches >= 3
+
+
+@pytest.mark.slow
+def test_networks_are_compiled_compared_and_timed(tmp_path: Path) -> None:
+    weight = numpy_helper.from_array(np.random.default_rng(0).standard_normal((32, 16)).astype(np.float32), "w")
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["m"]), helper.make_node("Relu", ["m"], ["y"])],
+        "tiny",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [8, 32])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [8, 16])],
+        [weight],
+    )
+    path = tmp_path / "tiny.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    arguments = [sys.executable, "-m", "ansorc.tools.bench", "networks", str(path), "--json"]
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True)
+    figures = json.loads(done.stdout)
+    assert figures["network"] == "tiny"
+    assert figures["error"] < 1e-5
+    assert figures["ratio"] == pytest.approx(figures["ours_ms"] / figures["peer_ms"])
+    assert figures["peak_mb"] > 50
+    assert figures["cached_s"] > 0
