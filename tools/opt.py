@@ -12,6 +12,7 @@ from mlir.passmanager import PassManager
 
 from ansorc.compiler.errors import AnsorcError, UnknownPassError
 from ansorc.dialect_passes import registry
+from ansorc.dialect_passes.graph import weights
 from ansorc.tools.diagnostics import Diagnostic, Expectation, compare, expectations
 
 SEPARATOR = re.compile(r"^// -----.*$", re.MULTILINE)
@@ -60,7 +61,9 @@ def _add_ours(manager: PassManager, name: str, module: ir.Module) -> None:
 
     def call(_operation: object, _pass: object) -> None:
         if registry.takes_weights(name):
-            run(module, {})
+            numbers = weights.take_inline(module)
+            run(module, numbers)
+            weights.put_inline(module, numbers)
         else:
             run(module)
 

@@ -1,5 +1,6 @@
 """`ansorc-bench`."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -24,7 +25,7 @@ def test_the_error_is_relative_to_the_largest_magnitude() -> None:
 def test_runs_alternate() -> None:
     calls: list[str] = []
     interleave([lambda: calls.append("a"), lambda: calls.append("b")])
-    switches = sum(a != b for a, b in zip(calls, calls[1:], strict=False))
+    switches = sum(a != b for a, b in itertools.pairwise(calls))
     assert calls.count("a") == calls.count("b")
     assert switches >= 3
 
