@@ -161,9 +161,11 @@ def read(path: Path) -> Program:
 
 
 def read_weights(path: Path) -> dict[str, np.ndarray]:
-    """Read the arrays that belong to the text at `path`."""
+    """Read the arrays that belong to the text at `path`; none where the text names no weights."""
     beside = weights_path(path)
     if not beside.exists():
+        if "#ml_program.extern" not in path.read_text():
+            return {}
         raise InvalidStageTextError(path, f"its weights are missing: expected {beside}")
     with np.load(beside) as stored:
         return dict(stored)

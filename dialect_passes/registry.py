@@ -24,6 +24,7 @@ MODULE_PASSES: dict[str, str] = {
     "ansorc-contract": "ansorc.dialect_passes.lower.contract:run",
     "ansorc-reassociate": "ansorc.dialect_passes.lower.reassociate:run",
     "ansorc-expand-math": "ansorc.dialect_passes.lower.expand_math:run",
+    "ansorc-explicit-copies": "ansorc.dialect_passes.lower.explicit_copies:run",
     "ansorc-copies": "ansorc.dialect_passes.lower.copies:run",
     "ansorc-strided-slices": "ansorc.dialect_passes.lower.strided_slices:run",
     "ansorc-destination": "ansorc.dialect_passes.lower.destination:run",

@@ -37,5 +37,6 @@ for name in ("HOME", "TMPDIR"):
     if name in os.environ:
         config.environment[name] = os.environ[name]
 config.substitutions.append(("%python", sys.executable))
+config.substitutions.append(("%ansorc", f"{sys.executable} -m ansorc"))
 # Through the interpreter, so that the tests see this tree whatever is installed.
 config.substitutions.append((r"\bansorc-opt\b", f"{sys.executable} -m ansorc.tools.opt"))

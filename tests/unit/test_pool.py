@@ -1,0 +1,136 @@
+"""The thread pool inside a library: forks, unloading, more threads than cores, several callers.
+
+Every scenario runs in a process of its own: a deadlock or a crash fails that test alone.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import ansorc
+
+PRELUDE = """
+import os, sys, threading
+import numpy as np
+import ansorc
+path = sys.argv[1]
+model = ansorc.load(path)
+x = {"x": np.random.default_rng(0).standard_normal((1, 32, 40, 40)).astype(np.float32)}
+def bits(model=model):
+    return b"".join(v.tobytes() for v in model.run(x).values())
+def threads():
+    return len(os.listdir("/proc/self/task"))
+"""
+
+SCENARIOS = {
+    "fork": """
+        model.set_threads(2)
+        expected = bits()
+        for _ in range(5):
+            child = os.fork()
+            if child == 0:
+                os._exit(0 if bits() == expected and bits() == expected else 1)
+            assert bits() == expected
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    """,
+    "fork_before_the_first_run": """
+        model.set_threads(2)
+        child = os.fork()
+        mine = bits()
+        if child == 0:
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    """,
+    "unload": """
+        import _ctypes, gc
+        model.set_threads(1)
+        expected = bits()
+        before = threads()
+        for _ in range(20):
+            other = ansorc.load(sys.argv[2])  # another file: dlopen would give the same library again
+            other.set_threads(4)
+            assert bits(other) == expected
+            handle = other._library._handle
+            del other
+            gc.collect()
+            _ctypes.dlclose(handle)
+        assert threads() == before, (threads(), before)
+        assert bits() == expected
+    """,
+    "more_threads_than_cores": """
+        model.set_threads(1)
+        expected = bits()
+        for count in (16, 2, 64, 3):
+            model.set_threads(count)
+            assert model.threads == count
+            for _ in range(10):
+                assert bits() == expected
+    """,
+    "two_callers": """
+        model.set_threads(2)
+        expected = bits()
+        wrong = []
+        def call():
+            for _ in range(50):
+                if bits() != expected:
+                    wrong.append(1)
+        callers = [threading.Thread(target=call) for _ in range(3)]
+        for caller in callers: caller.start()
+        for caller in callers: caller.join()
+        assert not wrong
+    """,
+    "two_libraries": """
+        other = ansorc.load(sys.argv[2])
+        model.set_threads(2)
+        other.set_threads(3)
+        expected = bits()
+        for _ in range(20):
+            assert bits() == expected == bits(other)
+    """,
+}
+
+
+@pytest.fixture(scope="module")
+def libraries(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    generator = np.random.default_rng(0)
+    weight = numpy_helper.from_array(generator.standard_normal((64, 32, 3, 3)).astype(np.float32), "w")
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["c"]), helper.make_node("Relu", ["c"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 32, 40, 40])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [weight],
+    )
+    model = ansorc.compile(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8))
+    folder = tmp_path_factory.mktemp("libraries")
+    paths = [folder / "one.so", folder / "two.so"]
+    for path in paths:
+        model.save(path)
+    return [str(path) for path in paths]
+
+
+def _run(script: str, libraries: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment}
+    arguments = [sys.executable, "-W", "ignore", "-c", script, *libraries]
+    return subprocess.run(arguments, env=variables, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_scenario(scenario: str, libraries: list[str]) -> None:
+    lines = [line[8:] for line in SCENARIOS[scenario].splitlines()]
+    done = _run(PRELUDE + "\n".join(lines), libraries)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_environment_sets_the_threads(libraries: list[str], tmp_path: Path) -> None:
+    done = _run(PRELUDE + "print(model.threads)", libraries, ANSORC_NUM_THREADS="5")
+    assert done.stdout.strip() == "5"
+    cores = len(os.sched_getaffinity(0))
+    for nonsense in ("0", "-3", "many", ""):
+        done = _run(PRELUDE + "bits(); print(model.threads)", libraries, ANSORC_NUM_THREADS=nonsense)
+        assert (done.returncode, done.stdout.strip()) == (0, str(cores)), nonsense
