@@ -18,7 +18,8 @@ enum ansorc_status {
   ANSORC_NULL_POINTER = 2,
   ANSORC_IN_USE = 3, /* the instance is running in another thread */
   ANSORC_NESTED = 4, /* called from inside a run */
-  ANSORC_BAD_THREADS = 5
+  ANSORC_BAD_THREADS = 5,
+  ANSORC_WRONG_TABLES = 6 /* the library was linked with a runtime that is not its own */
 };
 
 enum ansorc_dtype {
@@ -26,6 +27,7 @@ enum ansorc_dtype {
   ANSORC_I32 = 5, ANSORC_I16 = 6, ANSORC_I8 = 7, ANSORC_U8 = 8, ANSORC_BOOL = 9
 };
 
+/* Version of these functions. */
 const char *ansorc_version(void);
 const char *ansorc_model_name(void);
 int ansorc_create(ansorc_model **model);

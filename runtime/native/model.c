@@ -8,27 +8,30 @@
 #include <sys/mman.h>
 #endif
 
+#pragma GCC visibility push(default)
+#include "ansorc.h"
+#pragma GCC visibility pop
 #include "ansorc_host.h"
 #include "pool.h"
 
 #define ANSORC_API __attribute__((visibility("default")))
+#define TEXT_OF(x) #x
+#define TEXT(x) TEXT_OF(x)
 
-enum { OK = 0, INVALID = 1, NO_MEMORY = 2, BUSY = 3, NESTED = 4 };
 enum { MESSAGE_BYTES = 256, HUGE_PAGE = 2 << 20 };
 
-struct ansorc_model;
-typedef int (*run_fn)(struct ansorc_model *, const void *const *, void *const *);
+typedef int (*run_fn)(ansorc_model *, const void *const *, void *const *);
 
-typedef struct ansorc_model {
+struct ansorc_model {
   /* Of the library that made the instance: a program may be linked with several models. */
   run_fn run;
-  void (*destroy)(struct ansorc_model *);
+  void (*destroy)(ansorc_model *);
   /* 0: free; otherwise 1 + the fork epoch of the run in progress. */
   _Atomic unsigned busy;
   void *arena;
   void **bases;
   char message[MESSAGE_BYTES];
-} ansorc_model;
+};
 
 /* The last message of this thread and the instance it is about. */
 static _Thread_local char thread_message[MESSAGE_BYTES];
@@ -62,15 +65,15 @@ static const char *name(int index) {
   return at;
 }
 
-ANSORC_API int ansorc_version(void) { return ANSORC_ABI_VERSION; }
+ANSORC_API const char *ansorc_version(void) { return TEXT(ANSORC_ABI_VERSION); }
 ANSORC_API const char *ansorc_model_name(void) { return ansorc_host_names; }
 ANSORC_API int ansorc_num_inputs(void) { return inputs(); }
 ANSORC_API int ansorc_num_outputs(void) { return outputs(); }
-ANSORC_API int64_t ansorc_workspace_size(void) { return number(ANSORC_ARENA_BYTES); }
+ANSORC_API size_t ansorc_workspace_size(void) { return (size_t)number(ANSORC_ARENA_BYTES); }
 
 static int in_range(int i, int count, const char *what) {
   if (i >= 0 && i < count) return 1;
-  fail(NULL, INVALID, "%s %d: the model has %d", what, i, count);
+  fail(NULL, ANSORC_NULL_POINTER, "%s %d: the model has %d", what, i, count);
   return 0;
 }
 
@@ -101,9 +104,10 @@ ANSORC_API const int64_t *ansorc_output_shape(int i) {
 
 ANSORC_API int ansorc_set_threads(int n) {
   if (n < 0 || n > ANSORC_MAX_THREADS)
-    return fail(NULL, INVALID, "set_threads: %d is not between 0 and %d", n, ANSORC_MAX_THREADS);
+    return fail(NULL, ANSORC_BAD_THREADS, "set_threads: %d is not between 0 and %d", n,
+                ANSORC_MAX_THREADS);
   chosen_threads = n;
-  return OK;
+  return ANSORC_OK;
 }
 
 /* What ANSORC_NUM_THREADS or the compiler says; read once, run must not touch the environment. */
@@ -136,24 +140,26 @@ static int run_instance(ansorc_model *model, const void *const *in, void *const 
   /* A fork during another thread's run leaves the copy of the instance marked: not in use here. */
   unsigned mine = 1 + ansorc_pool_fork_epoch(), found = 0;
   if (ansorc_pool_inside())
-    return fail(model, NESTED, "run: called from inside a run of the same thread");
+    return fail(model, ANSORC_NESTED, "run: called from inside a run of the same thread");
   while (!__atomic_compare_exchange_n((unsigned *)&model->busy, &found, mine, 0, __ATOMIC_ACQUIRE,
                                       __ATOMIC_RELAXED))
     if (found == mine)
-      return fail(model, BUSY, "run: the instance is in use by another thread; make one a thread");
-  int code = OK;
+      return fail(model, ANSORC_IN_USE,
+                  "run: the instance is in use by another thread; make one a thread");
+  int code = ANSORC_OK;
   int input_count = inputs(), output_count = outputs();
-  for (int i = 0; code == OK && i < input_count; i++) {
+  for (int i = 0; code == ANSORC_OK && i < input_count; i++) {
     if (in[i] == NULL)
-      code = fail(model, INVALID, "run: input %d (%s) is NULL", i, name(1 + i));
+      code = fail(model, ANSORC_NULL_POINTER, "run: input %d (%s) is NULL", i, name(1 + i));
     model->bases[2 + i] = (void *)(uintptr_t)in[i];
   }
-  for (int i = 0; code == OK && i < output_count; i++) {
+  for (int i = 0; code == ANSORC_OK && i < output_count; i++) {
     if (out[i] == NULL)
-      code = fail(model, INVALID, "run: output %d (%s) is NULL", i, name(1 + input_count + i));
+      code = fail(model, ANSORC_NULL_POINTER, "run: output %d (%s) is NULL", i,
+                  name(1 + input_count + i));
     model->bases[2 + input_count + i] = out[i];
   }
-  if (code == OK)
+  if (code == ANSORC_OK)
     ansorc_pool_run(ansorc_host_steps, number(ANSORC_STEP_COUNT), model->bases,
                     ansorc_get_threads());
   else
@@ -174,7 +180,7 @@ static void *allocate_arena(size_t bytes) {
 
 static void destroy_instance(ansorc_model *model) {
   if (model->busy == 1 + ansorc_pool_fork_epoch()) {
-    fail(model, BUSY, "destroy: the instance is in use; nothing was freed");
+    fail(model, ANSORC_IN_USE, "destroy: the instance is in use; nothing was freed");
     return;
   }
   if (thread_message_model == model) thread_message_model = NULL;
@@ -184,10 +190,11 @@ static void destroy_instance(ansorc_model *model) {
 }
 
 ANSORC_API int ansorc_create(ansorc_model **out) {
-  if (out == NULL) return fail(NULL, INVALID, "create: the place for the instance is NULL");
+  if (out == NULL)
+    return fail(NULL, ANSORC_NULL_POINTER, "create: the place for the instance is NULL");
   *out = NULL;
   if (number(ANSORC_HOST_VERSION) != ANSORC_ABI_VERSION)
-    return fail(NULL, INVALID, "create: tables of version %d, runtime of version %d",
+    return fail(NULL, ANSORC_WRONG_TABLES, "create: tables of version %d, runtime of version %d",
                 (int)number(ANSORC_HOST_VERSION), ANSORC_ABI_VERSION);
   size_t bytes = (size_t)number(ANSORC_ARENA_BYTES);
   ansorc_model *model = calloc(1, sizeof *model);
@@ -203,12 +210,13 @@ ANSORC_API int ansorc_create(ansorc_model **out) {
       free(model->arena);
     }
     free(model);
-    return fail(NULL, NO_MEMORY, "create: no memory for a workspace of %zu bytes", bytes);
+    return fail(NULL, ANSORC_OUT_OF_MEMORY, "create: no memory for a workspace of %zu bytes",
+                bytes);
   }
   model->bases[0] = model->arena;
   model->bases[1] = (void *)(uintptr_t)ansorc_host_weights;
   *out = model;
-  return OK;
+  return ANSORC_OK;
 }
 
 ANSORC_API void ansorc_destroy(ansorc_model *model) {
@@ -216,8 +224,9 @@ ANSORC_API void ansorc_destroy(ansorc_model *model) {
 }
 
 ANSORC_API int ansorc_run(ansorc_model *model, const void *const *in, void *const *out) {
-  if (model == NULL) return fail(NULL, INVALID, "run: the instance is NULL");
-  if (in == NULL && inputs() > 0) return fail(model, INVALID, "run: the list of inputs is NULL");
-  if (out == NULL) return fail(model, INVALID, "run: the list of outputs is NULL");
+  if (model == NULL) return fail(NULL, ANSORC_NULL_POINTER, "run: the instance is NULL");
+  if (in == NULL && inputs() > 0)
+    return fail(model, ANSORC_NULL_POINTER, "run: the list of inputs is NULL");
+  if (out == NULL) return fail(model, ANSORC_NULL_POINTER, "run: the list of outputs is NULL");
   return model->run(model, in, out);
 }
