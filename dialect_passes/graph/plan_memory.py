@@ -130,10 +130,13 @@ def _buffers(
             continue
         size = -(-bytes_of(result) // ALIGNMENT) * ALIGNMENT
         end = last.get(result, k)
+        operands = [source.get(o, o) for o in call.operands]
         for position in in_place_arguments(tasks[_callee(call)]):
-            operand = source.get(call.operands[position], call.operands[position])
+            operand = operands[position]
             reused = buffer_of.get(operand)
-            if reused is not None and last[operand] == k and buffers[reused].size == size:
+            # Another view of the argument may be read in another order.
+            alone = operands.count(operand) == 1
+            if reused is not None and alone and last[operand] == k and buffers[reused].size == size:
                 buffers[reused] = replace(buffers[reused], last=max(end, buffers[reused].last))
                 buffer_of[result] = reused
                 break

@@ -48,7 +48,7 @@ class Network:
 
     def any_value(self) -> Value:
         """One of all values, the latest ones most often."""
-        return self.values[-1 - min(self.draw(st.integers(0, 7)), len(self.values) - 1)]
+        return self.values[-1 - min(self.draw(st.integers(0, 4)), len(self.values) - 1)]
 
     def constant(self, array: np.ndarray) -> str:
         name = f"c{len(self.constants)}"
@@ -81,6 +81,18 @@ class Network:
         op = self.choose(["Add", "Sub", "Mul", "Max"])
         most = {"Mul": a.most * b.most, "Max": max(a.most, b.most)}.get(op, a.most + b.most)
         self.add(op, [a.name, b.name], a.shape, most)
+
+    def add_own_transpose(self) -> None:
+        """The same memory as a whole and as a view with another order: not to be written over in between."""
+        a = self.any_value()
+        if len(a.shape) != 2:
+            return
+        view = a.name
+        if a.shape[0] != a.shape[1]:
+            self.add("Reshape", [a.name, self.constant(np.array(a.shape[::-1], np.int64))], a.shape[::-1], a.most)
+            view = self.values[-1].name
+        self.add("Transpose", [view], a.shape, a.most, perm=[1, 0])
+        self.add("Add", [a.name, self.values[-1].name], a.shape, 2 * a.most)
 
     def bias(self) -> None:
         a = self.any_value()
@@ -141,8 +153,8 @@ class Network:
 
 
 STEPS = (
-    Network.unary, Network.binary, Network.binary, Network.binary, Network.bias, Network.matmul, Network.transpose,
-    Network.reshape, Network.concat, Network.cut, Network.less_row_maximum,
+    Network.unary, Network.binary, Network.binary, Network.binary, Network.add_own_transpose, Network.bias,
+    Network.matmul, Network.transpose, Network.reshape, Network.concat, Network.cut, Network.less_row_maximum,
 )  # fmt: skip
 
 
@@ -152,7 +164,7 @@ def networks(draw: Draw) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
     network = Network(draw)
     for _ in range(draw(st.integers(1, 2))):
         network.add_input((network.choose(SIZES), network.choose(SIZES)))
-    for _ in range(draw(st.integers(1, 14))):
+    for _ in range(draw(st.integers(6, 20))):
         network.choose(STEPS)(network)
     outputs: list[str] = []
     returned = [network.values[-1]] + [network.any_value() for _ in range(draw(st.integers(0, 3)))]
@@ -179,3 +191,35 @@ def check(proto: onnx.ModelProto, inputs: dict[str, np.ndarray]) -> None:
 @settings(max_examples=25, deadline=None, derandomize=True, database=None)
 def test_values_that_share_memory(network: tuple[onnx.ModelProto, dict[str, np.ndarray]]) -> None:
     check(*network)
+
+
+def test_a_second_view_in_another_order_is_not_written_over() -> None:
+    """Memory order of the sum is that of `y`, which it also reads as `v`, transposed."""
+    generator = np.random.default_rng(0)
+    x, w, last = (generator.integers(-3, 4, shape).astype(np.float32) for shape in ((8, 2), (2, 2), (8, 8)))
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["y"]),
+        helper.make_node("Reshape", ["y", "whole"], ["a"]),
+        helper.make_node("Transpose", ["a"], ["t"], perm=[0, 2, 1]),
+        helper.make_node("Reshape", ["y", "turned"], ["v"]),
+        helper.make_node("Add", ["t", "v"], ["q"]),
+        helper.make_node("MatMul", ["q", "last"], ["z"]),
+    ]
+    constants = {"w": w, "last": last, "whole": np.array([1, 8, 2]), "turned": np.array([2, 8])}
+    check(graph_model(nodes, {"x": x}, ["z"], constants), {"x": x})
+
+
+def test_outputs_that_are_inputs_constants_or_the_same() -> None:
+    """With and without operations between: an input or a weight cannot be given away, nor one buffer twice."""
+    x, w = np.float32([[1, -2, 3]]), np.float32([[4, 5, -6]])
+    nodes = [
+        helper.make_node("Relu", ["x"], ["a"]),
+        helper.make_node("Identity", ["a"], ["b"]),
+        helper.make_node("Reshape", ["a", "flat"], ["c"]),
+        helper.make_node("Identity", ["x"], ["d"]),
+        helper.make_node("Reshape", ["x", "flat"], ["e"]),
+        helper.make_node("Identity", ["w"], ["f"]),
+        helper.make_node("Add", ["a", "w"], ["g"]),
+    ]
+    constants = {"w": w, "flat": np.array([3])}
+    check(graph_model(nodes, {"x": x}, list("gfedcba"), constants), {"x": x})
