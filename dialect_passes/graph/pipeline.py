@@ -6,7 +6,14 @@ import numpy as np
 from mlir import ir
 from mlir.passmanager import PassManager
 
-from ansorc.dialect_passes.graph import fold_batch_norm, fold_constants, form_tasks, move_transposes, pad_channels
+from ansorc.dialect_passes.graph import (
+    fold_batch_norm,
+    fold_constants,
+    form_tasks,
+    move_transposes,
+    pad_channels,
+    sink_reshapes,
+)
 from ansorc.dialect_passes.ir_walk import collect
 
 TIDY = "builtin.module(canonicalize,cse)"
@@ -15,6 +22,8 @@ PASSES: tuple[Callable[[ir.Module, dict[str, np.ndarray]], None], ...] = (
     fold_constants.run,
     move_transposes.run,
     fold_batch_norm.run,
+    sink_reshapes.run,
+    fold_constants.run,  # biases that were expanded
     pad_channels.run,
     form_tasks.run,
 )

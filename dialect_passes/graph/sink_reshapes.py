@@ -1,0 +1,126 @@
+"""Sink reshapes behind elementwise operations, so that these meet the anchor whose results they finish.
+
+    matmul -> tensor<128x768>; expand_shape -> tensor<1x128x768>; generic (bias, GELU)
+    -->
+    matmul; generic over 128x768; expand_shape
+
+    grouped convolution -> tensor<1x28x28x4x34>; collapse_shape -> tensor<1x28x28x136>; generic (bias)
+    -->
+    grouped convolution; generic over 1x28x28x4x34 (the bias is expanded to 4x34); collapse_shape
+
+Views cost nothing between tasks, but a task ends where one begins.
+"""
+
+from math import prod
+
+import numpy as np
+from mlir import ir
+from mlir.dialects import tensor
+
+from ansorc.dialect_passes.graph.rebuild import rebuilt, reshape
+from ansorc.dialect_passes.ir_walk import body, functions, indexing_maps, iterators, segments, shape
+
+Dims = list[int]
+
+
+def run(module: ir.Module, weights: dict[str, np.ndarray]) -> None:
+    """Move the reshapes of @main, in place."""
+    main = next(f for f in functions(module) if ir.StringAttr(f.attributes["sym_name"]).value == "main")
+    for op in [o.operation for o in body(main).operations]:
+        if _is_plain_elementwise(op):
+            for k in range(segments(op)[0]):
+                if _sink(op, k):
+                    break
+
+
+def _is_plain_elementwise(op: ir.Operation) -> bool:
+    if op.name != "linalg.generic" or "reduction" in iterators(op) or segments(op)[1] != 1:
+        return False
+    maps = indexing_maps(op)
+    names = {o.operation.name for o in op.regions[0].blocks[0].operations}
+    plain = all(isinstance(e, ir.AffineDimExpr) for m in maps for e in m.results)
+    return plain and maps[-1] == _identity(op) and not names & {"linalg.index", "tensor.extract"}
+
+
+def _identity(op: ir.Operation) -> ir.AffineMap:
+    return ir.AffineMap.get_identity(len(iterators(op)), op.context)
+
+
+def _sink(op: ir.Operation, number: int) -> bool:
+    """Sink the view that is operand `number` of `op`; return whether it was one, and could be."""
+    view = op.operands[number].owner
+    if isinstance(view, ir.Block) or len(list(op.operands[number].uses)) != 1:
+        return False
+    view = view.operation
+    if view.name not in ("tensor.expand_shape", "tensor.collapse_shape") or indexing_maps(op)[number] != _identity(op):
+        return False
+    source = view.operands[0]
+    if not _is_finished_by_users(source):
+        return False
+    groups = [
+        [ir.IntegerAttr(i).value for i in ir.ArrayAttr(g)] for g in ir.ArrayAttr(view.attributes["reassociation"])
+    ]
+    if not groups:
+        return False
+    extents = shape(op.results[0])
+    count = len(shape(source))
+    if view.name == "tensor.expand_shape":
+        moved = [_merged(_positions(m), groups, extents) for m in indexing_maps(op)[:-1]]
+    else:
+        moved = [[d for p in _positions(m) for d in groups[p]] for m in indexing_maps(op)[:-1]]
+    if any(dims is None for dims in moved):
+        return False
+    sizes = shape(source)
+    dim = ir.AffineDimExpr.get
+    with ir.InsertionPoint(op), op.location:
+        operands: list[ir.Value] = []
+        maps: list[ir.AffineMap] = []
+        for k, dims in enumerate(moved):
+            assert dims is not None
+            operands.append(source if k == number else reshape(op.operands[k], [sizes[d] for d in dims]))
+            maps.append(ir.AffineMap.get(count, 0, [dim(d, op.context) for d in dims], op.context))
+        maps.append(ir.AffineMap.get_identity(count, op.context))
+        kinds = ir.ArrayAttr.get([ir.Attribute.parse("#linalg.iterator_type<parallel>")] * count)
+        out = tensor.EmptyOp(sizes, ir.RankedTensorType(op.results[0].type).element_type).result
+        new = rebuilt(op, [*operands, out], sizes, {"indexing_maps": maps, "iterator_types": kinds})
+        result = reshape(new, extents)
+    op.results[0].replace_all_uses_with(result)
+    op.erase()
+    return True
+
+
+def _is_finished_by_users(value: ir.Value) -> bool:
+    """Whether a value is read once and made by an anchor, or by elementwise operations behind one."""
+    if isinstance(value.owner, ir.Block) or len(list(value.uses)) != 1:
+        return False
+    op = value.owner.operation
+    if op.name != "linalg.generic":
+        return op.name.startswith("linalg.") and op.name not in (
+            "linalg.transpose", "linalg.copy", "linalg.fill", "linalg.broadcast",
+        )  # fmt: skip
+    if "reduction" in iterators(op):
+        return True
+    return any(_is_finished_by_users(operand) for operand in list(op.operands)[: segments(op)[0]])
+
+
+def _positions(m: ir.AffineMap) -> Dims:
+    return [ir.AffineDimExpr(e).position for e in m.results]
+
+
+def _merged(positions: Dims, groups: list[Dims], extents: Dims) -> Dims | None:
+    """Return the groups that an operand reads, in its order; None where it reads a part of one, or mixes them.
+
+    Dims of extent 1 may be missing from a group or stand anywhere.
+    """
+    wide = [p for p in positions if extents[p] != 1]
+    found: Dims = []
+    at = 0
+    while at < len(wide):
+        number = next(k for k, group in enumerate(groups) if wide[at] in group)
+        expected = [d for d in groups[number] if extents[d] != 1]
+        if wide[at : at + len(expected)] != expected:
+            return None
+        found.append(number)
+        at += len(expected)
+    assert prod(extents[p] for p in positions) == prod(extents[d] for k in found for d in groups[k])
+    return found

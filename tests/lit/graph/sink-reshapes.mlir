@@ -1,0 +1,25 @@
+// RUN: ansorc-opt --pipeline=ansorc-sink-reshapes,canonicalize %s | FileCheck %s
+
+// The bias is added to the product itself; its unit dim comes back afterwards.
+// CHECK-LABEL: func.func @main
+// CHECK: %[[M:.*]] = linalg.matmul
+// CHECK: %[[S:.*]] = linalg.generic {{.*}} ins(%[[M]], %arg2 : tensor<6x8xf32>, tensor<8xf32>)
+// CHECK: %[[E:.*]] = tensor.expand_shape %[[S]] {{\[\[}}0, 1], [2]] output_shape [1, 6, 8]
+// CHECK: return %[[E]]
+#id = affine_map<(d0, d1, d2) -> (d0, d1, d2)>
+#channel = affine_map<(d0, d1, d2) -> (d2)>
+func.func @main(%x: tensor<6x4xf32>, %w: tensor<4x8xf32>, %b: tensor<8xf32>) -> tensor<1x6x8xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<6x8xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<6x8xf32>) -> tensor<6x8xf32>
+  %m = linalg.matmul ins(%x, %w : tensor<6x4xf32>, tensor<4x8xf32>) outs(%f : tensor<6x8xf32>) -> tensor<6x8xf32>
+  %v = tensor.expand_shape %m [[0, 1], [2]] output_shape [1, 6, 8] : tensor<6x8xf32> into tensor<1x6x8xf32>
+  %o = tensor.empty() : tensor<1x6x8xf32>
+  %s = linalg.generic {indexing_maps = [#id, #channel, #id], iterator_types = ["parallel", "parallel", "parallel"]}
+      ins(%v, %b : tensor<1x6x8xf32>, tensor<8xf32>) outs(%o : tensor<1x6x8xf32>) {
+  ^bb0(%a: f32, %c: f32, %z: f32):
+    %t = arith.addf %a, %c : f32
+    linalg.yield %t : f32
+  } -> tensor<1x6x8xf32>
+  return %s : tensor<1x6x8xf32>
+}
