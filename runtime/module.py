@@ -80,9 +80,9 @@ class CompiledModel:
         if unknown:
             raise WrongInputError(f"there is no input {unknown[0]!r}", f"the inputs {', '.join(names)}")
         arrays = [_checked(inputs, t) for t in self.inputs]
-        results = {t.name: np.empty(t.shape, t.dtype) for t in self.outputs}
-        self._call(arrays, list(results.values()))
-        return results
+        results = [np.empty(t.shape, t.dtype) for t in self.outputs]
+        self._call(arrays, results)
+        return {t.name: result for t, result in zip(self.outputs, results, strict=True)}  # a name may come twice
 
     def _call(self, arrays: list[Array], results: list[Array]) -> None:
         instance = getattr(self._instances, "value", None)

@@ -223,3 +223,4 @@ def test_outputs_that_are_inputs_constants_or_the_same() -> None:
     ]
     constants = {"w": w, "flat": np.array([3])}
     check(graph_model(nodes, {"x": x}, list("gfedcba"), constants), {"x": x})
+    check(graph_model(nodes, {"x": x}, ["x", "w", "g", "a", "a"], constants), {"x": x})
