@@ -115,6 +115,11 @@ def parse_target(text: str, host: Callable[[], tuple[str, str]] | None = None) -
     return found
 
 
+def target_name(target: Target) -> str:
+    """Return a text that `parse_target` makes this target of; `native` if none else does."""
+    return next((text for text, known in {**_CPUS, **_TRIPLES}.items() if known == target), "native")
+
+
 def _native(host: Callable[[], tuple[str, str]] | None) -> Target:
     if host is None:
         from ansorc.runtime.llvm_binding import host_cpu

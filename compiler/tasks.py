@@ -12,6 +12,7 @@ from ansorc.compiler.errors import TaskFailedError
 from ansorc.compiler.knobs import read_knobs
 from ansorc.compiler.options import Options
 from ansorc.compiler.program import Program
+from ansorc.compiler.target import target_name
 from ansorc.compiler.task_job import TaskCode, TaskJob
 from ansorc.compiler.workers import Job, JobResult, run_jobs
 from ansorc.dialect_passes.schedule.default import KINDS
@@ -62,7 +63,8 @@ def compile_tasks(program: Program, goal: str, options: Options) -> Compiled:
             path = folder / f"{result.name}.mlir"
             folder.mkdir(parents=True, exist_ok=True)
             path.write_text(program.code[result.name])
-            command = f"python -m ansorc.compiler.task_job {path} {program.stage} {goal}"
+            target = target_name(options.target)
+            command = f"python -m ansorc.compiler.task_job {path} {program.stage} {goal} {target}"
             raise TaskFailedError(result.name, result.failure.reason, result.failure.detail, command)
     return Compiled({name: done[name] for name in program.code}, cached)
 

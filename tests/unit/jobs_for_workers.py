@@ -5,6 +5,9 @@ import signal
 import sys
 import time
 
+from ansorc.compiler.task_job import TaskCode, TaskJob, compile_task
+from ansorc.dialect_passes.schedule.default import KINDS
+
 
 def square(x: int) -> int:
     print("noise on standard output")
@@ -23,6 +26,16 @@ def misbehave(kind: str) -> str:
     if kind == "unpicklable":
         return lambda: None  # type: ignore[return-value]
     return kind
+
+
+def abort_in_schedules(job: TaskJob) -> TaskCode:
+    """Compile a task, but as if the schedules that are tried first ended in an abort."""
+    return misbehave("abort") if job.kinds == KINDS else compile_task(job)  # type: ignore[return-value]
+
+
+def abort_in_all(job: TaskJob) -> None:
+    """End as LLVM does when it cannot go on."""
+    misbehave("abort")
 
 
 def sleep_with_pid(path: str) -> None:

@@ -1,0 +1,73 @@
+"""A task that ends its worker: a plainer schedule first, then a message that says how to see it again."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+from onnx_cases import graph_model
+
+import ansorc
+from ansorc.compiler import tasks
+from ansorc.compiler.driver import compile_to_file
+from ansorc.compiler.errors import TaskFailedError
+from ansorc.compiler.options import Options
+from ansorc.compiler.target import known_targets, parse_target, target_name
+
+HERE = Path(__file__).parent
+X = np.arange(64, dtype=np.float32).reshape(8, 8) / 64
+
+
+@pytest.fixture
+def product() -> onnx.ModelProto:
+    """Two tasks."""
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["a"]), helper.make_node("Softmax", ["a"], ["y"])]
+    return graph_model(nodes, {"x": X}, ["y"], {"w": X})
+
+
+@pytest.fixture(autouse=True)
+def _jobs_importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(HERE))
+
+
+def test_a_crash_is_tried_again_with_the_plainest_schedule(
+    product: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "ENTRY", "jobs_for_workers:abort_in_schedules")
+    compile_to_file(product, Options(use_cache=False), tmp_path / "y.so", "so")
+    powers = np.exp(X @ X)
+    result = ansorc.load(tmp_path / "y.so").run({"x": X})["y"]
+    assert abs(result - powers / powers.sum(1, keepdims=True)).max() < 1e-6
+
+
+@pytest.mark.parametrize("target", ["native", "neoverse-n1"])
+def test_a_crash_names_the_task_and_a_command(
+    target: str, product: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "ENTRY", "jobs_for_workers:abort_in_all")
+    options = Options(target=parse_target(target), cache_dir=tmp_path / "cache", use_cache=False)
+    with pytest.raises(TaskFailedError) as caught:
+        compile_to_file(product, options, tmp_path / "y.s", "asm")
+    assert not (tmp_path / "y.s").exists()
+    first, detail, last = str(caught.value).splitlines()
+    task = caught.value.task
+    assert first == f"compiling {task} failed: the worker process was ended by SIGABRT"
+    assert detail == "  | LLVM ERROR: cannot select"
+    start, command = last.split(": ")
+    assert start == "to reproduce"
+    name, *arguments = command.split()
+    assert name == "python"
+    assert arguments[-1] == target
+    assert task in arguments[2]
+    # The real compiler has nothing against this task: the command makes its code.
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert task in done.stdout
+
+
+def test_every_target_has_a_name_again() -> None:
+    for text in known_targets():
+        assert parse_target(target_name(parse_target(text))) == parse_target(text)
