@@ -36,13 +36,14 @@ def channel_positions(function: ir.Operation) -> dict[ir.Value, int]:
     result = list(body(function).operations)[-1].operands[0]
     positions: dict[ir.Value, int] = {result: len(shape(result)) - 1}
     pending = [result]
+    whole: set[ir.Value] = set()
     while pending:
         value = pending.pop()
         if isinstance(value.owner, ir.Block):
             continue
         op = value.owner.operation
         if op.name == "tensor.pad":
-            found = [(op.operands[0], positions[value])]
+            found: list[tuple[ir.Value, int | None]] = [(op.operands[0], positions[value])]
         elif op.name == "linalg.generic":
             found = _operand_positions(op, positions[value])
         elif op.name == "tensor.empty":
@@ -50,19 +51,25 @@ def channel_positions(function: ir.Operation) -> dict[ir.Value, int]:
         else:
             raise CannotBlock(op.name)
         for operand, position in found:
+            if position is None:
+                whole.add(operand)
+                continue
             if positions.setdefault(operand, position) != position:
                 raise CannotBlock("one value is read with two channel dimensions")
             if operand not in pending:
                 pending.append(operand)
+    if any(value in positions for value in whole):
+        raise CannotBlock("one value is read by channels and as a whole")  # x @ x, x @ w + x
     return positions
 
 
-def _operand_positions(op: ir.Operation, out_position: int) -> list[tuple[ir.Value, int]]:
+def _operand_positions(op: ir.Operation, out_position: int) -> list[tuple[ir.Value, int | None]]:
+    """Return each operand and where the channel is in it; None where it is not."""
     maps = indexing_maps(op)
     channel = maps[-1].results[out_position]
     if not isinstance(channel, ir.AffineDimExpr):
         raise CannotBlock("channel is not a plain loop")
-    found: list[tuple[ir.Value, int]] = []
+    found: list[tuple[ir.Value, int | None]] = []
     for operand, m in zip(op.operands, maps, strict=True):
         at = [k for k, e in enumerate(m.results) if e == channel]
         if (
@@ -70,8 +77,7 @@ def _operand_positions(op: ir.Operation, out_position: int) -> list[tuple[ir.Val
             or len(at) > 1
         ):
             raise CannotBlock("channel is part of a compound index")
-        if at:
-            found.append((operand, at[0]))
+        found.append((operand, at[0] if at else None))
     return found
 
 

@@ -12,10 +12,12 @@ from onnx_cases import graph_model
 
 import ansorc
 from ansorc.compiler import tasks
-from ansorc.compiler.driver import compile_to_file
+from ansorc.compiler.driver import compile_to_file, read, to_tasks
 from ansorc.compiler.errors import TaskFailedError
 from ansorc.compiler.options import Options
 from ansorc.compiler.target import known_targets, parse_target, target_name
+from ansorc.compiler.task_job import TaskJob
+from ansorc.compiler.workers import Job, run_jobs
 
 HERE = Path(__file__).parent
 X = np.arange(64, dtype=np.float32).reshape(8, 8) / 64
@@ -66,6 +68,17 @@ def test_a_crash_names_the_task_and_a_command(
     done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert task in done.stdout
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_a_value_that_is_read_by_channels_and_as_a_whole_crashes_no_schedule(residual: bool) -> None:
+    """x @ x, and x @ w + x: the compilation as a whole would hide the crash by its second try."""
+    nodes = [helper.make_node("MatMul", ["x", "w" if residual else "x"], ["a"])]
+    nodes.append(helper.make_node("Add", ["a", "x"], ["y"]) if residual else helper.make_node("Relu", ["a"], ["y"]))
+    options = Options()
+    program = to_tasks(read(graph_model(nodes, {"x": X}, ["y"], {"w": X}), options), options)
+    jobs = [Job(name, TaskJob(text, "linalg", "llvm", options.target)) for name, text in program.code.items()]
+    assert [r.failure for r in run_jobs(tasks.ENTRY, jobs, 1)] == [None] * len(jobs)
 
 
 def test_every_target_has_a_name_again() -> None:
