@@ -39,6 +39,15 @@ def test_no_argument_shows_how() -> None:
     assert "Usage: ansorc" in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("arguments", [("--nonsense",), ("m.onnx", "--emit", "nothing"), ("m.onnx", "n.onnx")])
+def test_a_wrong_call_ends_with_code_2(arguments: tuple[str, ...]) -> None:
+    done = _ansorc(*arguments)
+    assert done.returncode == 2
+    assert "Usage: ansorc" in done.stderr
+    assert arguments[-1] in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     tensors = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [8]) for n in "xy"]

@@ -89,3 +89,17 @@ def test_the_wheel_compiles_a_model(wheels: tuple[Path, Path], tmp_path: Path) -
     )
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).is_relative_to(installed)
+
+
+def test_pip_installs_the_command(wheels: tuple[Path, Path], tmp_path: Path) -> None:
+    installed = tmp_path / "installed"
+    options = ["--quiet", "--no-deps", "--no-index", "--disable-pip-version-check", "--target", str(installed)]
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, str(wheels[0])], check=True)
+    assert {p.name for p in (installed / "bin").iterdir()} == {"ansorc", "ansorc-opt", "ansorc-bench"}
+    assert {"pool.c", "model.c", "ansorc.h"} <= {p.name for p in (installed / "ansorc/runtime/native").iterdir()}
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    for command in ([sys.executable, "-P", "-m", "ansorc"], [sys.executable, str(installed / "bin/ansorc")]):
+        done = subprocess.run(
+            [*command, "--version"], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.stdout.startswith("ansorc "), done.stderr

@@ -12,7 +12,9 @@ from ansorc.compiler.options import Options
 from ansorc.compiler.target import parse_target
 
 
-def _model(prefix: str = "", seed: int = 0, stride: int = 1, layers: int = 2, relu: bool = True) -> onnx.ModelProto:
+def _model(
+    prefix: str = "", seed: int = 0, stride: int = 1, layers: int = 2, relu: bool = True, pad: int = 1
+) -> onnx.ModelProto:
     generator = np.random.default_rng(seed)
     nodes: list[onnx.NodeProto] = []
     weights: list[onnx.TensorProto] = []
@@ -21,7 +23,7 @@ def _model(prefix: str = "", seed: int = 0, stride: int = 1, layers: int = 2, re
         weight = generator.standard_normal((16, 16, 3, 3)).astype(np.float32)
         weights.append(numpy_helper.from_array(weight, f"{prefix}w{k}"))
         inputs = [value, f"{prefix}w{k}"]
-        attributes = {"pads": [1, 1, 1, 1], "strides": [stride, stride]}
+        attributes = {"pads": [pad] * 4, "strides": [stride, stride]}
         nodes.append(helper.make_node("Conv", inputs, [f"{prefix}c{k}"], name=f"{prefix}conv{k}", **attributes))
         value = f"{prefix}c{k}"
         if relu:
@@ -58,6 +60,8 @@ def test_other_attributes_are_other_tasks(tmp_path: Path) -> None:
     plain = set(_tasks(_model(layers=1), tmp_path))
     strided = set(_tasks(_model(layers=1, stride=2), tmp_path))
     linear = set(_tasks(_model(layers=1, relu=False), tmp_path))
+    unpadded = set(_tasks(_model(layers=1, pad=0), tmp_path))
+    assert plain != unpadded
     assert plain != strided
     assert plain != linear
     assert strided != linear
