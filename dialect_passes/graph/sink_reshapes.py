@@ -68,6 +68,7 @@ def _sink(op: ir.Operation, number: int) -> bool:
         moved = [_merged(_positions(m), groups, extents) for m in indexing_maps(op)[:-1]]
     else:
         moved = [[d for p in _positions(m) for d in groups[p]] for m in indexing_maps(op)[:-1]]
+    moved[number] = list(range(count))  # unit dims included, which `_merged` leaves out
     if any(dims is None for dims in moved):
         return False
     sizes = shape(source)

@@ -1,4 +1,4 @@
-// RUN: ansorc-opt --pipeline=ansorc-sink-reshapes,canonicalize %s | FileCheck %s
+// RUN: ansorc-opt --split-input-file --pipeline=ansorc-sink-reshapes,canonicalize %s | FileCheck %s
 
 // The bias is added to the product itself; its unit dim comes back afterwards.
 // CHECK-LABEL: func.func @main
@@ -22,4 +22,28 @@ func.func @main(%x: tensor<6x4xf32>, %w: tensor<4x8xf32>, %b: tensor<8xf32>) -> 
     linalg.yield %t : f32
   } -> tensor<1x6x8xf32>
   return %s : tensor<1x6x8xf32>
+}
+
+// -----
+
+// A unit dim of the source, which the view keeps as it is, stays a loop.
+// CHECK-LABEL: func.func @main
+// CHECK: %[[P:.*]] = linalg.batch_matmul
+// CHECK: %[[S:.*]] = linalg.generic {{.*}} ins(%[[P]] : tensor<1x8x6xf32>)
+// CHECK: tensor.expand_shape %[[S]] {{\[\[}}0], [1], [2, 3]] output_shape [1, 8, 2, 3]
+#id = affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>
+func.func @main(%x: tensor<1x8x4xf32>, %w: tensor<1x4x6xf32>) -> tensor<1x8x2x3xf32> {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<1x8x6xf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<1x8x6xf32>) -> tensor<1x8x6xf32>
+  %m = linalg.batch_matmul ins(%x, %w : tensor<1x8x4xf32>, tensor<1x4x6xf32>) outs(%f : tensor<1x8x6xf32>) -> tensor<1x8x6xf32>
+  %v = tensor.expand_shape %m [[0], [1], [2, 3]] output_shape [1, 8, 2, 3] : tensor<1x8x6xf32> into tensor<1x8x2x3xf32>
+  %o = tensor.empty() : tensor<1x8x2x3xf32>
+  %s = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel", "parallel", "parallel"]}
+      ins(%v : tensor<1x8x2x3xf32>) outs(%o : tensor<1x8x2x3xf32>) {
+  ^bb0(%a: f32, %z: f32):
+    %t = arith.mulf %a, %a : f32
+    linalg.yield %t : f32
+  } -> tensor<1x8x2x3xf32>
+  return %s : tensor<1x8x2x3xf32>
 }
