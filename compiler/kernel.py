@@ -16,6 +16,7 @@ from mlir.passmanager import PassManager
 
 from ansorc.dialect_passes.ir_walk import functions
 from ansorc.dialect_passes.lower import (
+    collapse_loops,
     contract,
     copies,
     destination,
@@ -95,6 +96,7 @@ def to_scheduled(module: ir.Module, machine: Machine, kinds: tuple[str, ...] = d
     """Take the module from `linalg` to `scheduled`; return the transform script that was applied."""
     run_passes(module, PREPARE)
     order_loops.run(module)
+    collapse_loops.run(module)
     contract.run(module)  # before tiling: a reduction of one step is no reduction any more
     chosen = default.schedule(module, machine, kinds)
     script = chosen.script

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from mlir import ir
 
 from ansorc.compiler import kernel
 from ansorc.compiler.kernel import KernelFacts
-from ansorc.compiler.target import Target, parse_target
+from ansorc.compiler.target import Target
 from ansorc.dialect_passes.ir_walk import text_of
 from ansorc.dialect_passes.schedule.default import KINDS
 from ansorc.dialect_passes.schedule.machine import Machine
@@ -25,7 +23,7 @@ class TaskJob:
     """A module with one task."""
     stage: str
     goal: str
-    """`affine`, `scheduled`, `bufferized`, `llvm-mlir`, `llvm` or `object`."""
+    """`affine`, `scheduled`, `bufferized`, `llvm-mlir`, `llvm`, `asm` or `object`."""
     target: Target
     unscheduled: bool = False
     """Go by way of `affine`."""
@@ -84,17 +82,5 @@ def _compile(job: TaskJob, kinds: tuple[str, ...]) -> TaskCode:
         return TaskCode(facts, code.encode(), script)
     target = job.target
     unroll = facts.kind == "blocked"  # its inner loops are short; those of other kinds are long, or copies
-    made = compile_ir(code, target.triple, target.cpu, target.features, unroll=unroll)
+    made = compile_ir(code, target.triple, target.cpu, target.features, emit=job.goal, unroll=unroll)
     return TaskCode(facts, made, script)
-
-
-def _main() -> None:
-    """Compile one task's file by hand: what a message about a failed task tells the user to run."""
-    path, stage, goal = sys.argv[1:4]
-    target = parse_target(sys.argv[4] if len(sys.argv) > 4 else "native")
-    code = compile_task(TaskJob(Path(path).read_text(), stage, goal, target))
-    sys.stdout.buffer.write(code.code)
-
-
-if __name__ == "__main__":
-    _main()

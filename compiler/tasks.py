@@ -12,7 +12,7 @@ from ansorc.compiler.errors import TaskFailedError
 from ansorc.compiler.knobs import read_knobs
 from ansorc.compiler.options import Options
 from ansorc.compiler.program import Program
-from ansorc.compiler.target import target_name
+from ansorc.compiler.stage_passes import pipeline
 from ansorc.compiler.task_job import TaskCode, TaskJob
 from ansorc.compiler.workers import Job, JobResult, run_jobs
 from ansorc.dialect_passes.schedule.default import KINDS
@@ -63,8 +63,9 @@ def compile_tasks(program: Program, goal: str, options: Options) -> Compiled:
             path = folder / f"{result.name}.mlir"
             folder.mkdir(parents=True, exist_ok=True)
             path.write_text(program.code[result.name])
-            target = target_name(options.target)
-            command = f"python -m ansorc.compiler.task_job {path} {program.stage} {goal} {target}"
+            kind = KINDS[-1] if program.stage == "linalg" else ""  # what was tried last
+            passes = pipeline(program.stage, goal, options.target, kind)
+            command = f"ansorc-opt --pipeline='{passes}' {path}"
             raise TaskFailedError(result.name, result.failure.reason, result.failure.detail, command)
     return Compiled({name: done[name] for name in program.code}, cached)
 

@@ -22,6 +22,7 @@ GRAPH_PASSES: dict[str, str] = {
 
 MODULE_PASSES: dict[str, str] = {
     "ansorc-order-loops": "ansorc.dialect_passes.lower.order_loops:run",
+    "ansorc-collapse-loops": "ansorc.dialect_passes.lower.collapse_loops:run",
     "ansorc-contract": "ansorc.dialect_passes.lower.contract:run",
     "ansorc-reassociate": "ansorc.dialect_passes.lower.reassociate:run",
     "ansorc-expand-math": "ansorc.dialect_passes.lower.expand_math:run",

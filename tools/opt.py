@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 from mlir import ir
 from mlir.passmanager import PassManager
 
 from ansorc.compiler.errors import AnsorcError, UnknownPassError
+from ansorc.compiler.stage_passes import STAGE_PASSES
 from ansorc.dialect_passes import registry
 from ansorc.dialect_passes.graph import weights
 from ansorc.tools.diagnostics import Diagnostic, Expectation, compare, expectations
@@ -42,12 +46,9 @@ def build(pipeline: str, module: ir.Module) -> PassManager:
     """Make a pass manager which runs upstream's passes and ours on this module."""
     manager = PassManager("builtin.module")
     for element in elements(pipeline):
-        if element in registry.names():
-            _add_ours(manager, element, module)
-            continue
         if element.startswith("ansorc-"):
-            known = ", ".join(registry.names())
-            raise UnknownPassError(pipeline, f"unknown pass {element!r}; ours are {known}")
+            _add_ours(manager, element, module, pipeline)
+            continue
         try:
             manager.add(element)
         except ValueError as error:
@@ -56,8 +57,33 @@ def build(pipeline: str, module: ir.Module) -> PassManager:
     return manager
 
 
-def _add_ours(manager: PassManager, name: str, module: ir.Module) -> None:
-    run = registry.find(name)
+def names() -> list[str]:
+    """List our passes."""
+    return [*registry.names(), *STAGE_PASSES]
+
+
+def find(name: str) -> Callable[..., Any]:
+    """Return a pass of ours; KeyError if there is none of this name."""
+    return STAGE_PASSES[name] if name in STAGE_PASSES else registry.find(name)
+
+
+def describe(name: str) -> str:
+    """Return the first line of a pass's documentation."""
+    return (STAGE_PASSES[name].__doc__ or "").partition("\n")[0] if name in STAGE_PASSES else registry.describe(name)
+
+
+def _add_ours(manager: PassManager, element: str, module: ir.Module, pipeline: str) -> None:
+    """Add "ansorc-name" or "ansorc-name{option=value option=value}"."""
+    name, brace, text = element.partition("{")
+    if name not in names():
+        raise UnknownPassError(pipeline, f"unknown pass {name!r}; ours are {', '.join(names())}")
+    run = find(name)
+    pairs = [part.partition("=") for part in text.removesuffix("}").split()] if brace else []
+    options = {key: value for key, _, value in pairs}
+    possible = [p.name for p in inspect.signature(run).parameters.values() if isinstance(p.default, str)]
+    for key in options:
+        if key not in possible:
+            raise UnknownPassError(pipeline, f"{name} has no option {key!r}; it has: {', '.join(possible) or 'none'}")
 
     def call(_operation: object, _pass: object) -> None:
         if registry.takes_weights(name):
@@ -65,9 +91,9 @@ def _add_ours(manager: PassManager, name: str, module: ir.Module) -> None:
             run(module, numbers)
             weights.put_inline(module, numbers)
         else:
-            run(module)
+            run(module, **options)
 
-    manager.add(call, name=name, argument=name, description=registry.describe(name))
+    manager.add(call, name=name, argument=name, description=describe(name))
 
 
 class Run:
@@ -169,8 +195,8 @@ def main(
     ansorc-opt --pipeline=cse --print-ir-after-all model.mlir
     """
     if list_passes:
-        for name in registry.names():
-            click.echo(f"{name:28} {registry.describe(name)}")
+        for name in names():
+            click.echo(f"{name:28} {describe(name)}")
         click.echo("and every pass of upstream MLIR")
         return
     try:

@@ -1,0 +1,66 @@
+"""The stages of one task as passes of `ansorc-opt`: what a message about a failed task tells the user to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mlir import ir
+
+from ansorc.compiler import kernel
+from ansorc.compiler.target import Target, parse_target, target_name
+from ansorc.compiler.task_job import machine_of
+from ansorc.dialect_passes.schedule.default import KINDS
+from ansorc.runtime.llvm_binding import compile_ir
+
+
+def schedule(module: ir.Module, target: str = "native", kind: str = "") -> None:
+    """Take a task from `linalg` to `scheduled` (options: target=NAME, kind=blocked, rows or loops)."""
+    kernel.to_scheduled(module, machine_of(parse_target(target)), (kind,) if kind else KINDS)
+
+
+def unscheduled(module: ir.Module) -> None:
+    """Take a task from `linalg` to `affine`: plain loops."""
+    kernel.to_affine(module)
+
+
+def bufferize(module: ir.Module) -> None:
+    """Take a task from `scheduled` to `bufferized`."""
+    kernel.advance(module, "scheduled", machine_of(parse_target("native")))  # the same for every machine
+
+
+def lower(module: ir.Module, target: str = "native", stage: str = "bufferized") -> None:
+    """Take a task from `bufferized` (or stage=affine) to `llvm-mlir` (option: target=NAME)."""
+    kernel.advance(module, stage, machine_of(parse_target(target)))
+
+
+def emit(module: ir.Module, target: str = "native") -> None:
+    """Let LLVM make an object of a task of `llvm-mlir`, and forget it (option: target=NAME)."""
+    t = parse_target(target)
+    compile_ir(kernel.to_llvm_ir(module), t.triple, t.cpu, t.features)
+
+
+STAGE_PASSES: dict[str, Callable[..., Any]] = {
+    "ansorc-schedule": schedule,
+    "ansorc-affine": unscheduled,
+    "ansorc-bufferize": bufferize,
+    "ansorc-lower": lower,
+    "ansorc-emit": emit,
+}
+
+
+def pipeline(stage: str, goal: str, target: Target, kind: str = "") -> str:
+    """Return the pipeline that takes a task from `stage` to `goal` as a worker does."""
+    name = target_name(target)
+    options = f"target={name} kind={kind}" if kind else f"target={name}"
+    first = "ansorc-affine" if goal == "affine" else f"ansorc-schedule{{{options}}}"
+    lowering = f"ansorc-lower{{target={name} stage=affine}}" if stage == "affine" else f"ansorc-lower{{target={name}}}"
+    steps = {"linalg": first, "scheduled": "ansorc-bufferize", "bufferized": lowering, "affine": lowering}
+    following = {"linalg": goal if goal == "affine" else "scheduled", "scheduled": "bufferized"}
+    chosen: list[str] = []
+    while stage not in (goal, "llvm-mlir"):
+        chosen.append(steps[stage])
+        stage = following.get(stage, "llvm-mlir")
+    if goal == "object":
+        chosen.append(f"ansorc-emit{{target={name}}}")
+    return ",".join(chosen)
