@@ -60,3 +60,18 @@ def link_ir(texts: Sequence[str]) -> str:
     for text in texts[1:]:
         first.link_in(llvm.parse_assembly(text))
     return str(first)
+
+
+class LoadedCode:
+    """An object for this machine, loaded into this process; its functions live as long as it does."""
+
+    def __init__(self, code: bytes) -> None:
+        _initialize()
+        machine = llvm.Target.from_default_triple().create_target_machine()
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        self._engine.finalize_object()
+
+    def address(self, name: str) -> int:
+        """Return where a function starts."""
+        return int(self._engine.get_function_address(name))

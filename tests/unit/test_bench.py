@@ -12,7 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from ansorc.tools.bench import interleave, relative_error
+from ansorc.tools.measure import interleave, relative_error
 
 
 def test_the_error_is_relative_to_the_largest_magnitude() -> None:

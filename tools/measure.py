@@ -1,0 +1,82 @@
+"""Timing engines in turn, and comparing what they compute."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from ansorc.runtime.module import CompiledModel
+
+Array = NDArray[Any]
+ROUNDS, RUNS = 5, 8
+PAUSE_SECONDS = 0.3
+WARM_UP_RUNS = 2
+MOST_RUNS = 5000
+
+
+def processor() -> str:
+    """Name this machine's processor, and how busy it is."""
+    names = [line.partition(":")[2].strip() for line in _cpu_lines() if line.startswith("model name")]
+    return f"{names[0] if names else 'processor'}, {psutil.cpu_count()} cores, load {psutil.getloadavg()[0]:.2f}"
+
+
+def _cpu_lines() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def random_inputs(model: CompiledModel, seed: int = 0) -> dict[str, Array]:
+    """Draw standard normal numbers for float inputs, and 0 or 1 (valid as any token or mask) for others."""
+    generator = np.random.default_rng(seed)
+    return {
+        t.name: (
+            generator.standard_normal(t.shape) if t.dtype.kind == "f" else generator.integers(0, 2, t.shape)
+        ).astype(t.dtype)
+        for t in model.inputs
+    }
+
+
+def relative_error(actual: Array, expected: Array) -> float:
+    """Return the largest difference relative to the largest magnitude; inf where one is not finite."""
+    difference = np.abs(actual.astype(np.float64) - expected.astype(np.float64)).max()
+    scale = np.abs(expected.astype(np.float64)).max()
+    error = float(difference / scale) if scale else float(difference)
+    return error if np.isfinite(error) else float("inf")
+
+
+def geometric_mean(values: Iterable[float]) -> float:
+    """Return the geometric mean of positive numbers; nan of none."""
+    logarithms = [math.log(value) for value in values]
+    return math.exp(statistics.fmean(logarithms)) if logarithms else math.nan
+
+
+def interleave(
+    runs: Sequence[Callable[[], object]], rounds: int = ROUNDS, block_seconds: float | None = None
+) -> list[float]:
+    """Time functions in turn; return the median of each, in milliseconds.
+
+    A block is a pause, untimed runs, and timed ones: RUNS of them, or as many as fill `block_seconds`.
+    """
+    times: list[list[float]] = [[] for _ in runs]
+    for _ in range(rounds):
+        for run, mine in zip(runs, times, strict=True):
+            time.sleep(PAUSE_SECONDS)  # the other engine's threads spin for a while after its last run
+            warm = [seconds(run) for _ in range(WARM_UP_RUNS)]
+            count = RUNS if block_seconds is None else max(1, min(MOST_RUNS, round(block_seconds / min(warm))))
+            mine.extend(1e3 * seconds(run) for _ in range(count))
+    return [statistics.median(mine) for mine in times]
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """Return how long one call takes."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
