@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ansorc.tools.bench_networks import networks
+from ansorc.tools.bench_ops import ops
 from ansorc.tools.bench_peak import peak
 
 
@@ -13,7 +14,7 @@ def command() -> None:
     """Measure compiled models and kernels beside other engines."""
 
 
-for _subcommand in (networks, peak):
+for _subcommand in (networks, ops, peak):
     command.add_command(_subcommand)
 
 

@@ -1,0 +1,261 @@
+"""`ansorc-bench ops`: single layers beside PyTorch and onnxruntime, and beside what the machine can do."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+
+from ansorc.compiler.errors import AnsorcError
+from ansorc.compiler.target import usable_cores
+from ansorc.frontends.errors import ModelError
+from ansorc.runtime.errors import RuntimeFailure
+from ansorc.tools.bench_peak import limits_text
+from ansorc.tools.engines import Run, missing, prepare_onnxruntime, prepare_ours, prepare_torch, version
+from ansorc.tools.limits import Limits, measure_limits
+from ansorc.tools.measure import geometric_mean, interleave, processor, relative_error, seconds
+from ansorc.tools.roofline_picture import draw
+from ansorc.tools.suites import SUITES
+from ansorc.tools.workloads import Array, Case, Workload
+
+TOLERANCE = 1e-4
+ROUNDS, BLOCK_SECONDS = 4, 0.05
+CHEAP_FLOPS = 2 * 10**8
+"""Up to here, results are compared with numpy in float64; beyond, with the first peer while all engines agree."""
+OURS, TORCH, ONNXRUNTIME = "ansorc", "torch", "onnxruntime"
+PEERS = (TORCH, ONNXRUNTIME)
+BATCHES = {"1": (1,), "16": (16,), "both": (1, 16)}
+
+
+@dataclass(frozen=True)
+class OpFigures:
+    """One line of `ansorc-bench ops`."""
+
+    suite: str
+    operator: str
+    name: str
+    batch: int
+    gflop: float
+    intensity: float
+    """Floating-point operations for each byte of inputs, weights and output."""
+    bound: float
+    """GFLOP/s that the machine's limits allow."""
+    ms: dict[str, float]
+    """Times by engine; an engine that failed or was wrong has none."""
+    errors: dict[str, float]
+    """Largest difference from what should come out, relative to the largest magnitude, by engine."""
+    failures: dict[str, str]
+    """Why an engine has no time."""
+
+    def gflops(self, engine: str) -> float | None:
+        """Return the GFLOP/s of an engine."""
+        return 1e3 * self.gflop / self.ms[engine] if engine in self.ms else None
+
+    @property
+    def best_peer(self) -> str | None:
+        """The fastest peer that was right."""
+        return min((p for p in PEERS if p in self.ms), key=lambda p: self.ms[p], default=None)
+
+    def ratio(self, peer: str | None) -> float | None:
+        """Return our time over a peer's; None where either has none."""
+        return self.ms[OURS] / self.ms[peer] if OURS in self.ms and peer in self.ms else None
+
+    @property
+    def utilisation(self) -> float | None:
+        """Percent of the bound that ours reaches."""
+        ours = self.gflops(OURS)
+        return None if ours is None else 100 * ours / self.bound
+
+
+@click.command()
+@click.option("--suite", default="paper", type=click.Choice([*SUITES, "all"]), help="Which workloads [default: paper].")
+@click.option("--batch", default="1", type=click.Choice(list(BATCHES)), help="Batch size [default: 1].")
+@click.option("--only", metavar="REGEX", default="", help="Of those, the ones whose 'SUITE OPERATOR SIZES' it matches.")
+@click.option("--peer", "peers", multiple=True, type=click.Choice(PEERS), help="Whom to compare with [default: both].")
+@click.option("--threads", default=0, help="Threads of every engine [default: all cores].")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object a line, and no means.")
+@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw a roofline (needs matplotlib).")
+def ops(
+    suite: str, batch: str, only: str, peers: tuple[str, ...], threads: int, as_json: bool, picture: Path | None
+) -> None:
+    """Compile single layers with default schedules, check all results, and time all engines in turn.
+
+    Our graphs and PyTorch's better choice have channels last, onnxruntime's have them first; weights are constant.
+    A block is a pause, two untimed runs and 50 ms of timed ones, four times for each engine; figures are medians.
+    The bound is the FMA peak, or the bandwidth of the smallest memory that holds the layer's tensors, whichever is
+    less. Ratios are our time over theirs: below 1 we are faster.
+    """
+    try:
+        chosen = choose(suite, only)
+    except re.error as error:
+        raise click.BadParameter(str(error), param_hint="--only") from error
+    if not chosen:
+        raise click.BadParameter("no workload matches", param_hint="--only")
+    threads = threads or usable_cores()
+    asked = peers or PEERS
+    present = [peer for peer in asked if not missing(peer)]
+    for peer in asked:
+        if peer not in present:
+            click.echo(f"{peer} is not installed: left out (pip install 'ansorc[bench]')", err=True)
+    limits = measure_limits(threads)
+    if not as_json:
+        click.echo(processor())
+        click.echo(limits_text(limits))
+        click.echo(f"{threads} threads; {', '.join(f'{peer} {version(peer)}' for peer in present) or 'no peers'}\n")
+        click.echo(row_text(TITLES))
+    figures: list[OpFigures] = []
+    for size in BATCHES[batch]:
+        for name, workload in chosen:
+            figures.append(measure(name, workload, size, present, threads, limits))
+            click.echo(json.dumps(asdict(figures[-1])) if as_json else row_text(cells(figures[-1])))
+    if not as_json:
+        click.echo("\n" + "\n".join(means_text(figures)))
+    if picture is not None:
+        draw(figures, limits, picture)
+
+
+def choose(suite: str, only: str) -> list[tuple[str, Workload]]:
+    """Return the workloads that were asked for, each with its suite."""
+    names = list(SUITES) if suite == "all" else [suite]
+    pattern = re.compile(only)
+    return [(s, w) for s in names for w in SUITES[s] if pattern.search(f"{s} {w.operator} {w.name}")]
+
+
+def measure(
+    suite: str, workload: Workload, batch: int, peers: Sequence[str], threads: int, limits: Limits
+) -> OpFigures:
+    """Give one workload to all engines: prepare, compare, time those that are right."""
+    case = workload.case(batch)
+    flops = workload.flops(batch)
+    prepare: dict[str, Callable[[], Run]] = {OURS: lambda: prepare_ours(case, threads)}
+    if TORCH in peers:
+        prepare[TORCH] = lambda: prepare_torch(case, threads, faster)
+    if ONNXRUNTIME in peers:
+        prepare[ONNXRUNTIME] = lambda: prepare_onnxruntime(case, threads)
+    runs: dict[str, Run] = {}
+    results: dict[str, Array] = {}
+    failures: dict[str, str] = {}
+    for engine, make in prepare.items():
+        try:
+            runs[engine] = make()
+            result = np.asarray(runs[engine]())
+        except Exception as error:  # a failure is a figure, and the rest goes on
+            if engine == OURS and not isinstance(error, AnsorcError | ModelError | RuntimeFailure):
+                raise
+            failures[engine] = f"FAILED: {str(error).strip()}"
+            continue
+        results[engine] = result if engine == OURS else case.to_ours(result)
+    errors = compare(case, results, cheap=flops <= CHEAP_FLOPS)
+    failures |= {engine: "WRONG" for engine, error in errors.items() if not error < TOLERANCE}
+    del results
+    right = [engine for engine in runs if engine in errors and engine not in failures]
+    times = interleave([runs[engine] for engine in right], ROUNDS, BLOCK_SECONDS)
+    return OpFigures(
+        suite, workload.operator, workload.name, batch, flops / 1e9, flops / case.touched,
+        limits.bound(flops, case.touched), dict(zip(right, times, strict=True)), errors, failures,
+    )  # fmt: skip
+
+
+def compare(case: Case, results: dict[str, Array], *, cheap: bool) -> dict[str, float]:
+    """Return each engine's error, against float64 where that is cheap, or where engines contradict each other."""
+    peer = next((results[p] for p in reversed(PEERS) if p in results), None)
+    if not cheap and peer is not None:
+        errors = {engine: _error(result, peer) for engine, result in results.items()}
+        if all(error < TOLERANCE for error in errors.values()):
+            return errors
+    expected = case.reference()
+    return {engine: _error(result, expected) for engine, result in results.items()}
+
+
+def _error(result: Array, expected: Array) -> float:
+    return relative_error(result, expected) if result.shape == expected.shape else float("inf")
+
+
+def faster(runs: list[Run]) -> int:
+    """Return which run is the fastest, after a few of each."""
+    if len(runs) == 1:
+        return 0
+    times: list[float] = []
+    for run in runs:
+        run()
+        first = seconds(run)
+        times.append(min([first, *(seconds(run) for _ in range(min(20, int(BLOCK_SECONDS / first))))]))
+    return times.index(min(times))
+
+
+COLUMNS = {
+    "workload": "{:<44}",
+    "batch": "{:>5}",
+    "GFLOP": "{:>8}",
+    "ours ms": "{:>9}",
+    "GFLOP/s": "{:>8}",
+    "% bound": "{:>7}",
+    "torch ms": "{:>9}",
+    "ort ms": "{:>9}",
+    "/torch": "{:>6}",
+    "/best": "{:>6}",
+}
+TITLES = list(COLUMNS)
+
+
+def row_text(values: Sequence[str]) -> str:
+    """Lay out one line; what follows the columns is a remark."""
+    line = " ".join(form.format(value) for form, value in zip(COLUMNS.values(), values, strict=False))
+    return "  ".join([line, *values[len(COLUMNS) :]]).rstrip()
+
+
+def cells(figures: OpFigures) -> list[str]:
+    """Return the columns of one case, then remarks."""
+
+    def time_of(engine: str) -> str:
+        if engine in figures.failures:
+            return figures.failures[engine].split(":")[0]
+        return _number(figures.ms.get(engine), ".3f")
+
+    failed = [f"{e}: {text.splitlines()[0]}" for e, text in figures.failures.items() if text != "WRONG"]
+    wrong = [f"{e} is off by {figures.errors[e]:.1e}" for e, text in figures.failures.items() if text == "WRONG"]
+    return [
+        f"{figures.operator} {figures.name}",
+        str(figures.batch),
+        f"{figures.gflop:.4f}",
+        time_of(OURS),
+        _number(figures.gflops(OURS), ".1f"),
+        _number(figures.utilisation, ".0f"),
+        time_of(TORCH),
+        time_of(ONNXRUNTIME),
+        _number(figures.ratio(TORCH), ".2f"),
+        _number(figures.ratio(figures.best_peer), ".2f"),
+        *failed,
+        *wrong,
+    ]
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def means_text(figures: Sequence[OpFigures]) -> list[str]:
+    """Return geometric means of all, then by operator; cases without a time do not count, and are counted."""
+    lines = [f"{'geometric means':<16} {'cases':>6} {'% bound':>8} {'/torch':>7} {'/best':>7} {'faster than all':>16}"]
+    operators = list(dict.fromkeys(f.operator for f in figures))
+    for operator in ["all", *operators]:
+        mine = [f for f in figures if operator in ("all", f.operator)]
+        best = [r for f in mine if (r := f.ratio(f.best_peer)) is not None]
+        means = (
+            geometric_mean(u for f in mine if (u := f.utilisation) is not None),
+            geometric_mean(r for f in mine if (r := f.ratio(TORCH)) is not None),
+            geometric_mean(best),
+        )
+        wins = f"{sum(r < 1 for r in best)} of {len(best)}"
+        lines.append(f"{operator:<16} {len(mine):>6} {means[0]:>8.0f} {means[1]:>7.2f} {means[2]:>7.2f} {wins:>16}")
+    for engine in (OURS, *PEERS):
+        for word in ("FAILED", "WRONG"):
+            count = sum(f.failures.get(engine, "").startswith(word) for f in figures)
+            if count:
+                lines.append(f"{engine}: {count} {word}")
+    return lines

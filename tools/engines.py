@@ -1,0 +1,115 @@
+"""The engines that workloads are given to: each is prepared once, and then called without arguments."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+import ansorc
+from ansorc.tools.workloads import Array, Case
+
+Run = Callable[[], Any]
+"""Computes; `numpy.asarray` makes an array of its result."""
+
+
+def prepare_ours(case: Case, threads: int) -> Run:
+    """Compile with the default schedules."""
+    model = ansorc.compile(case.model)
+    model.set_threads(threads)
+    return lambda: model.run(case.inputs)["y"]
+
+
+def prepare_onnxruntime(case: Case, threads: int) -> Run:
+    """Open a session on ONNX's own layout."""
+    onnxruntime: Any = importlib.import_module("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = threads, 3
+    model = case.peer_model.SerializeToString()
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, case.peer_inputs)[0]
+
+
+def prepare_torch(case: Case, threads: int, faster: Callable[[list[Run]], int]) -> Run:
+    """Return eager PyTorch in inference mode: in its own layout or channels last, whichever `faster` picks."""
+    torch: Any = importlib.import_module("torch")
+    torch.set_num_threads(threads)
+    formats = {4: [None, torch.channels_last], 5: [None, torch.channels_last_3d]}
+    convolves = any(node.op_type in {"Conv", "ConvTranspose"} for node in case.peer_model.graph.node)
+    rank = max(x.ndim for x in case.peer_inputs.values())
+    runs = [
+        _torch_run(torch, case.peer_model, case.peer_inputs, layout)
+        for layout in (formats.get(rank, [None]) if convolves else [None])
+    ]
+    return runs[faster(runs)]
+
+
+def _torch_run(torch: Any, model: onnx.ModelProto, inputs: dict[str, Array], layout: Any) -> Run:
+    """Translate a graph into calls of torch, in order."""
+    weights = {w.name: numpy_helper.to_array(w) for w in model.graph.initializer}
+    values: dict[str, Any] = {}
+    for name, array in {**inputs, **weights}.items():
+        value = torch.from_numpy(np.array(array))
+        values[name] = value if layout is None or value.dim() < 4 else value.contiguous(memory_format=layout)
+    calls = [(_torch_call(torch, node, values), list(node.input), node.output[0]) for node in model.graph.node]
+
+    def run() -> Any:
+        with torch.inference_mode():
+            known = dict(values)
+            for call, names, target in calls:
+                known[target] = call(*[known[name] for name in names])
+            return known["y"]
+
+    return run
+
+
+def _torch_call(torch: Any, node: onnx.NodeProto, constants: dict[str, Any]) -> Callable[..., Any]:
+    """Return what computes a node. Activations write over their argument, a fresh result."""
+    functional = torch.nn.functional
+    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    kind = node.op_type
+    if kind in {"Conv", "ConvTranspose"}:
+        rank = len(attributes["kernel_shape"])
+        name = f"conv_transpose{rank}d" if kind == "ConvTranspose" else f"conv{rank}d"
+        convolve = getattr(functional, name)
+        options = {
+            "stride": tuple(attributes["strides"]),
+            "padding": tuple(attributes["pads"][:rank]),
+            "dilation": tuple(attributes.get("dilations", [1] * rank)),
+            "groups": attributes.get("group", 1),
+        }
+        return lambda x, w, b=None: convolve(x, w, b, **options)
+    if kind == "Transpose":
+        order = list(attributes["perm"])
+        return lambda x: x.permute(order)
+    if kind == "ReduceL2":
+        axes = constants[node.input[1]].tolist()
+        return lambda x, _: torch.linalg.vector_norm(x, dim=axes)
+    if kind == "Clip":
+        low, high = (float(constants[name]) for name in node.input[1:])
+        return lambda x, *_: x.clamp_(low, high)
+    table: dict[str, Callable[..., Any]] = {
+        "Relu": torch.relu_,
+        "Tanh": torch.tanh_,
+        "Gelu": functional.gelu,
+        "MatMul": torch.matmul,
+        "Gemm": functional.linear,  # with transB
+        "Softmax": lambda x: torch.softmax(x, -1),
+    }
+    return table[kind]
+
+
+def missing(package: str) -> bool:
+    """Tell whether a peer is not installed."""
+    return importlib.util.find_spec(package) is None
+
+
+def version(package: str) -> str:
+    """Return a peer's version."""
+    return metadata.version(package)
