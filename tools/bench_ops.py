@@ -18,13 +18,16 @@ from ansorc.runtime.errors import RuntimeFailure
 from ansorc.tools.bench_peak import limits_text
 from ansorc.tools.engines import Run, missing, prepare_onnxruntime, prepare_ours, prepare_torch, version
 from ansorc.tools.limits import Limits, measure_limits
-from ansorc.tools.measure import geometric_mean, interleave, processor, relative_error, seconds
+from ansorc.tools.measure import OtherLoad, geometric_mean, interleave, processor, relative_error, seconds
 from ansorc.tools.roofline_picture import draw
 from ansorc.tools.suites import SUITES
 from ansorc.tools.workloads import Array, Case, Workload
 
 TOLERANCE = 1e-4
 ROUNDS, BLOCK_SECONDS = 4, 0.05
+WARM_UP_SECONDS = 0.1
+"""After a pause, the first runs wait for threads to wake up and to spread over the cores."""
+BUSY_CORES = 0.1
 CHEAP_FLOPS = 2 * 10**8
 """Up to here, results are compared with numpy in float64; beyond, with the first peer while all engines agree."""
 OURS, TORCH, ONNXRUNTIME = "ansorc", "torch", "onnxruntime"
@@ -51,6 +54,8 @@ class OpFigures:
     """Largest difference from what should come out, relative to the largest magnitude, by engine."""
     failures: dict[str, str]
     """Why an engine has no time."""
+    others: float = 0.0
+    """Cores that other processes kept busy in the meantime: times are to be trusted where it is near 0."""
 
     def gflops(self, engine: str) -> float | None:
         """Return the GFLOP/s of an engine."""
@@ -86,7 +91,7 @@ def ops(
     """Compile single layers with default schedules, check all results, and time all engines in turn.
 
     Our graphs and PyTorch's better choice have channels last, onnxruntime's have them first; weights are constant.
-    A block is a pause, two untimed runs and 50 ms of timed ones, four times for each engine; figures are medians.
+    A block is a pause, 100 ms of untimed runs and 50 ms of timed ones, four for each engine; figures are medians.
     The bound is the FMA peak, or the bandwidth of the smallest memory that holds the layer's tensors, whichever is
     less. Ratios are our time over theirs: below 1 we are faster.
     """
@@ -154,10 +159,12 @@ def measure(
     failures |= {engine: "WRONG" for engine, error in errors.items() if not error < TOLERANCE}
     del results
     right = [engine for engine in runs if engine in errors and engine not in failures]
-    times = interleave([runs[engine] for engine in right], ROUNDS, BLOCK_SECONDS)
+    load = OtherLoad()
+    times = interleave([runs[engine] for engine in right], ROUNDS, BLOCK_SECONDS, WARM_UP_SECONDS)
     return OpFigures(
         suite, workload.operator, workload.name, batch, flops / 1e9, flops / case.touched,
         limits.bound(flops, case.touched), dict(zip(right, times, strict=True)), errors, failures,
+        load.cores(),
     )  # fmt: skip
 
 
@@ -232,6 +239,7 @@ def cells(figures: OpFigures) -> list[str]:
         _number(figures.ratio(figures.best_peer), ".2f"),
         *failed,
         *wrong,
+        *([f"others used {figures.others:.1f} cores"] if figures.others > BUSY_CORES else []),
     ]
 
 

@@ -21,6 +21,7 @@ from ansorc.runtime.errors import RuntimeFailure
 from ansorc.tools.limit_kernels import LimitKernels
 
 DURATION, REPEATS = 0.02, 7
+WARM_UP_DURATIONS = 10
 GIGA = 1e9
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 LEAST_MEMORY, MOST_MEMORY = 64 << 20, 1 << 30
@@ -118,7 +119,8 @@ def measure_limits(
         return [_partial(kernels.copy, kernels.buffer(half), kernels.buffer(half)) for _ in range(n)]
 
     copy = both(copies)
-    return Limits(target.cpu, threads, target.vector_bits, *fma, tuple(levels), *copy, empty_step(threads, repeats))
+    step = empty_step(threads, duration, repeats)
+    return Limits(target.cpu, threads, target.vector_bits, *fma, tuple(levels), *copy, step)
 
 
 def read_caches(folder: Path = CACHES) -> tuple[Cache, ...]:
@@ -159,33 +161,54 @@ def _partial(kernel: Callable[..., int], *arguments: object) -> Callable[[int], 
 
 
 def _rate(works: Sequence[Callable[[int], int]], duration: float, repeats: int) -> float:
-    """Return the units a second of all works together; each is given how often to repeat, and returns its units."""
-    count = 1
-    while (took := _together(works, count)[1]) < duration:
-        count = max(count + 1, int(count * min(100.0, 1.2 * duration / max(took, 1e-7))))
-    samples = [_together(works, count) for _ in range(repeats)]
-    return statistics.median(units / took for units, took in samples)
+    """Return the units a second of all works together; each is given how often to repeat, and returns its units.
 
+    Every work runs on a thread of its own without a break, until all have their samples; until threads have spread over
+    the cores, nothing counts.
+    """
+    barrier, rates = threading.Barrier(len(works)), list[float]()
+    done = threading.Semaphore(0)
+    finished = threading.Event()
 
-def _together(works: Sequence[Callable[[int], int]], count: int) -> tuple[int, float]:
-    """Run all works at the same time; return the sum of their units, and seconds from first start to last end."""
-    barrier = threading.Barrier(len(works))
-    results: list[tuple[int, float, float]] = []
-
-    def run(work: Callable[[int], int]) -> None:
-        barrier.wait()
+    def sample(work: Callable[[int], int], count: int) -> float:
         start = time.perf_counter()
         units = work(count)
-        results.append((units, start, time.perf_counter()))
+        return units / (time.perf_counter() - start)
 
-    others = [threading.Thread(target=run, args=(work,)) for work in works[1:]]
-    for thread in others:
+    def run(work: Callable[[int], int]) -> None:
+        count = _count_for(work, duration)
+        barrier.wait()
+        end = time.perf_counter() + WARM_UP_DURATIONS * duration
+        while time.perf_counter() < end:
+            work(count)
+        rates.append(statistics.median(sample(work, count) for _ in range(repeats)))
+        done.release()
+        while not finished.is_set():
+            work(count)
+
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in threads:
         thread.start()
-    run(works[0])
-    for thread in others:
+    for _ in threads:
+        done.acquire()
+    finished.set()
+    for thread in threads:
         thread.join()
-    units, starts, ends = zip(*results, strict=True)
-    return sum(units), max(ends) - min(starts)
+    return sum(rates)
+
+
+def _count_for(work: Callable[[int], int], duration: float) -> int:
+    """Return how often to repeat a work for a call to take about that long."""
+    count = 1
+    while (took := _seconds(work, count)) < duration:
+        count = max(count + 1, int(count * min(100.0, 1.2 * duration / max(took, 1e-7))))
+    return count
+
+
+def _seconds(work: Callable[[int], int], count: int) -> float:
+    start = time.perf_counter()
+    work(count)
+    return time.perf_counter() - start
 
 
 STEP_SOURCE = """
@@ -199,7 +222,7 @@ __attribute__((visibility("default"))) void ansorc_empty_steps(int count, int th
 """.replace("STEPS", str(STEPS))
 
 
-def empty_step(threads: int, repeats: int) -> float | None:
+def empty_step(threads: int, duration: float, repeats: int) -> float | None:
     """Return nanoseconds of an empty parallel step on `threads` threads; None where nothing can link."""
     triple, cache_dir = linking.host_triple(), read_knobs().cache_dir
     with tempfile.TemporaryDirectory(prefix="ansorc-") as folder:
@@ -212,7 +235,9 @@ def empty_step(threads: int, repeats: int) -> float | None:
             return None
         call = ctypes.CDLL(str(path)).ansorc_empty_steps
     call.argtypes, call.restype = [ctypes.c_int, ctypes.c_int], None
-    call(STEPS, threads)
+    end = time.perf_counter() + WARM_UP_DURATIONS * duration
+    while time.perf_counter() < end:
+        call(STEPS, threads)
     times: list[float] = []
     for _ in range(max(11, 5 * repeats)):
         start = time.perf_counter()

@@ -52,6 +52,23 @@ def relative_error(actual: Array, expected: Array) -> float:
     return error if np.isfinite(error) else float("inf")
 
 
+class OtherLoad:
+    """How busy other processes keep the machine, from its making on."""
+
+    def __init__(self) -> None:
+        self._start = self._now()
+
+    def cores(self) -> float:
+        """Return the cores that others kept busy on average."""
+        wall, others = (now - start for now, start in zip(self._now(), self._start, strict=True))
+        return max(0.0, others / wall) if wall else 0.0
+
+    def _now(self) -> tuple[float, float]:
+        """Return the time, and the processor time of all others, in seconds."""
+        machine, mine = psutil.cpu_times(), psutil.Process().cpu_times()
+        return time.perf_counter(), machine.user + machine.nice + machine.system - mine.user - mine.system
+
+
 def geometric_mean(values: Iterable[float]) -> float:
     """Return the geometric mean of positive numbers; nan of none."""
     logarithms = [math.log(value) for value in values]
@@ -59,18 +76,25 @@ def geometric_mean(values: Iterable[float]) -> float:
 
 
 def interleave(
-    runs: Sequence[Callable[[], object]], rounds: int = ROUNDS, block_seconds: float | None = None
+    runs: Sequence[Callable[[], object]],
+    rounds: int = ROUNDS,
+    block_seconds: float | None = None,
+    warm_up_seconds: float = 0.0,
 ) -> list[float]:
     """Time functions in turn; return the median of each, in milliseconds.
 
-    A block is a pause, untimed runs, and timed ones: RUNS of them, or as many as fill `block_seconds`.
+    A block is a pause, at least two untimed runs, and timed ones: RUNS of them, or as many as fill `block_seconds`.
     """
     times: list[list[float]] = [[] for _ in runs]
     for _ in range(rounds):
         for run, mine in zip(runs, times, strict=True):
             time.sleep(PAUSE_SECONDS)  # the other engine's threads spin for a while after its last run
+            end = time.perf_counter() + warm_up_seconds
             warm = [seconds(run) for _ in range(WARM_UP_RUNS)]
-            count = RUNS if block_seconds is None else max(1, min(MOST_RUNS, round(block_seconds / min(warm))))
+            while time.perf_counter() < end:
+                warm.append(seconds(run))
+            last = statistics.median(warm[-WARM_UP_RUNS:])
+            count = RUNS if block_seconds is None else max(1, min(MOST_RUNS, round(block_seconds / last)))
             mine.extend(1e3 * seconds(run) for _ in range(count))
     return [statistics.median(mine) for mine in times]
 

@@ -12,6 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from ansorc.tools import measure
 from ansorc.tools.measure import interleave, relative_error
 
 
@@ -28,6 +29,22 @@ def test_runs_alternate() -> None:
     switches = sum(a != b for a, b in itertools.pairwise(calls))
     assert calls.count("a") == calls.count("b")
     assert switches >= 3
+
+
+def test_blocks_are_filled_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "PAUSE_SECONDS", 0)
+    clock = itertools.count()
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: float(next(clock)))
+    calls: list[str] = []
+    times = interleave([lambda: calls.append("a"), lambda: calls.append("b")], 2, 10.0, 20.0)
+    assert times == [1000.0, 1000.0]  # each call takes a tick of the clock
+    assert calls.count("a") == calls.count("b")
+    assert calls.count("a") >= 2 * (2 + 10)
+
+
+def test_other_processes_load_is_not_negative() -> None:
+    load = measure.OtherLoad()
+    assert 0 <= load.cores() < 10_000
 
 
 @pytest.mark.slow

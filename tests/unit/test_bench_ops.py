@@ -106,6 +106,11 @@ def test_a_failure_is_a_figure(engines: pytest.MonkeyPatch) -> None:
     assert "ansorc: 1 FAILED" in means_text([figures])
 
 
+def test_a_busy_machine_is_a_remark() -> None:
+    assert "others used 0.5 cores" in cells(replace(FIGURES, others=0.5))
+    assert not any("others" in cell for cell in cells(replace(FIGURES, others=0.05)))
+
+
 def test_no_peers_are_needed(engines: pytest.MonkeyPatch) -> None:
     figures = measured(())
     assert figures.best_peer is None

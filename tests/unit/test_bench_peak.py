@@ -34,7 +34,7 @@ def test_all_limits_are_positive(threads: int) -> None:
 
 
 def test_an_empty_step_takes_time() -> None:
-    assert (empty_step(2, 1) or 1) > 0
+    assert (empty_step(2, 1e-4, 1) or 1) > 0
 
 
 def test_kernels_do_what_is_counted(kernels: LimitKernels) -> None:
