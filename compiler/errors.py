@@ -86,3 +86,20 @@ class TaskFailedError(AnsorcError):
         super().__init__("\n".join(lines))
         self.task = task
         self.reason = reason
+
+
+class IllegalDecisionError(AnsorcError):
+    """A candidate does not fit its task."""
+
+    def __init__(self, decision: str, found: object, expected: str) -> None:
+        super().__init__(f"schedule: {decision} is {found}: expected {expected}")
+        self.decision = decision
+
+
+class UnusableScriptError(AnsorcError):
+    """A transform script cannot be replayed on a task."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"cannot replay the schedule: {reason}\nexpected a script that ansorc --dump-dir wrote for this task"
+        )

@@ -30,6 +30,17 @@ class Step:
 
 def host_ir(steps: Sequence[Step], numbers: Sequence[int], names: bytes) -> str:
     """Return the module's text; `numbers` and `names` are the tables of `runtime/signature.py`."""
+    listed = ", ".join(f"i64 {n}" for n in numbers)
+    text = "".join(f"\\{byte:02X}" for byte in names)
+    return "\n".join((
+        f"@ansorc_host_numbers = hidden constant [{len(numbers)} x i64] [{listed}]",
+        f'@ansorc_host_names = hidden constant [{len(names)} x i8] c"{text}"',
+        steps_ir(steps, "hidden "),
+    ))  # fmt: skip
+
+
+def steps_ir(steps: Sequence[Step], visibility: str = "") -> str:
+    """Return the text of the table `ansorc_host_steps` and of the functions in it."""
     lines: list[str] = []
     declared: dict[str, int] = {}
     for k, step in enumerate(steps):
@@ -38,15 +49,8 @@ def host_ir(steps: Sequence[Step], numbers: Sequence[int], names: bytes) -> str:
     for function, count in declared.items():
         lines.append(f"declare void @{function}({'ptr, ' * count}i64, i64)")
     rows = ", ".join(f"{{ ptr, i64 }} {{ ptr @ansorc_step_{k}, i64 {s.chunks} }}" for k, s in enumerate(steps))
-    listed = ", ".join(f"i64 {n}" for n in numbers)
-    text = "".join(f"\\{byte:02X}" for byte in names)
-    return "\n".join((
-        f"@ansorc_host_steps = hidden constant [{len(steps)} x {{ ptr, i64 }}] [{rows}]",
-        f"@ansorc_host_numbers = hidden constant [{len(numbers)} x i64] [{listed}]",
-        f'@ansorc_host_names = hidden constant [{len(names)} x i8] c"{text}"',
-        *lines,
-        "",
-    ))  # fmt: skip
+    table = f"@ansorc_host_steps = {visibility}constant [{len(steps)} x {{ ptr, i64 }}] [{rows}]"
+    return "\n".join((table, *lines, ""))
 
 
 def _step(number: int, step: Step) -> list[str]:

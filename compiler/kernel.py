@@ -14,6 +14,9 @@ from mlir.dialects import llvm as llvm_dialect
 from mlir.dialects.transform import interpreter
 from mlir.passmanager import PassManager
 
+from ansorc.compiler.errors import UnusableScriptError
+from ansorc.compiler.sketch.candidate import Candidate
+from ansorc.compiler.sketch.schedule_task import KINDS, replay, schedule
 from ansorc.dialect_passes.ir_walk import functions
 from ansorc.dialect_passes.lower import (
     collapse_loops,
@@ -29,7 +32,7 @@ from ansorc.dialect_passes.lower import (
 )
 from ansorc.dialect_passes.lower.pipelines import AFFINE, BUFFERIZE, GENERALIZE, PREPARE, to_llvm
 from ansorc.dialect_passes.lower.sections import Section
-from ansorc.dialect_passes.schedule import default, loops
+from ansorc.dialect_passes.schedule import loops
 from ansorc.dialect_passes.schedule.block_channels import Packing
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.vectorize import LOWER_VECTORS, VECTORIZE
@@ -92,13 +95,19 @@ def advance(module: ir.Module, stage: str, machine: Machine) -> str:
     return "llvm-mlir"
 
 
-def to_scheduled(module: ir.Module, machine: Machine, kinds: tuple[str, ...] = default.KINDS) -> str:
-    """Take the module from `linalg` to `scheduled`; return the transform script that was applied."""
-    run_passes(module, PREPARE)
-    order_loops.run(module)
-    collapse_loops.run(module)
-    contract.run(module)  # before tiling: a reduction of one step is no reduction any more
-    chosen = default.schedule(module, machine, kinds)
+def to_scheduled(
+    module: ir.Module,
+    machine: Machine,
+    kinds: tuple[str, ...] = KINDS,
+    candidate: Candidate | None = None,
+    replayed: str = "",
+) -> str:
+    """Take the module from `linalg` to `scheduled`; return the transform script that was applied.
+
+    The schedule is a script to be `replayed`, a `candidate`, or the default of the first of `kinds` that fits.
+    """
+    prepare(module)
+    chosen = replay(module, replayed) if replayed else schedule(module, machine, kinds, candidate)
     script = chosen.script
     if chosen.kind == "loops":
         explicit_copies.run(module)
@@ -107,7 +116,11 @@ def to_scheduled(module: ir.Module, machine: Machine, kinds: tuple[str, ...] = d
         run_passes(module, GENERALIZE)  # copies into destinations are operations to tile, too
         script = loops.emit(next(functions(module)))
     if script is not None:
+        before = str(module) if replayed else ""
         transform(module, script)
+        if replayed and str(module) == before:
+            raise UnusableScriptError("it changes nothing")
+        destination.restore(module)
     expand_math.run(module)
     if chosen.vectorize:
         strided_slices.run(module)
@@ -116,6 +129,14 @@ def to_scheduled(module: ir.Module, machine: Machine, kinds: tuple[str, ...] = d
         reassociate.run(module)
     _note(module, KernelFacts(chosen.kind, chosen.packings))
     return script or ""
+
+
+def prepare(module: ir.Module) -> None:
+    """Bring the operations of the stage `linalg` into the form that schedules assume."""
+    run_passes(module, PREPARE)
+    order_loops.run(module)
+    collapse_loops.run(module)
+    contract.run(module)  # before tiling: a reduction of one step is no reduction any more
 
 
 def to_affine(module: ir.Module) -> None:

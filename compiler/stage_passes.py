@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from mlir import ir
 
 from ansorc.compiler import kernel
+from ansorc.compiler.sketch.schedule_task import KINDS
 from ansorc.compiler.target import Target, parse_target, target_name
 from ansorc.compiler.task_job import machine_of
-from ansorc.dialect_passes.schedule.default import KINDS
 from ansorc.runtime.llvm_binding import compile_ir
 
 
-def schedule(module: ir.Module, target: str = "native", kind: str = "") -> None:
-    """Take a task from `linalg` to `scheduled` (options: target=NAME, kind=blocked, rows or loops)."""
-    kernel.to_scheduled(module, machine_of(parse_target(target)), (kind,) if kind else KINDS)
+def schedule(module: ir.Module, target: str = "native", kind: str = "", script: str = "") -> None:
+    """Take a task from `linalg` to `scheduled` (options: target=NAME, kind=register-tile, rows or loops, script=FILE).
+
+    A script is replayed as it is, perhaps edited by hand.
+    """
+    text = Path(script).read_text() if script else ""
+    kernel.to_scheduled(module, machine_of(parse_target(target)), (kind,) if kind else KINDS, replayed=text)
 
 
 def unscheduled(module: ir.Module) -> None:

@@ -7,6 +7,7 @@ import platform
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from ansorc.compiler.errors import NotYetError, UnknownTargetError
 
@@ -19,6 +20,14 @@ AVX512_FEATURES = "-prefer-256-bit"
 
 
 @dataclass(frozen=True)
+class Caches:
+    """Bytes of the caches of one core; what is not known of a processor is what most have at least."""
+
+    l1: int = 32 << 10
+    l2: int = 1 << 20
+
+
+@dataclass(frozen=True)
 class Target:
     """A processor and the system it runs, in LLVM's words."""
 
@@ -28,6 +37,7 @@ class Target:
     """LLVM's attribute string, such as "+avx2,-prefer-256-bit"; what it omits follows the CPU."""
     vector_bits: int
     vector_registers: int
+    caches: Caches = Caches()
     cores: int | None = None
     """Cores that this process may use if the target is this machine, otherwise None."""
 
@@ -129,14 +139,24 @@ def _native(host: Callable[[], tuple[str, str]] | None) -> Target:
     # The name alone misleads: virtual machines mask it. The flags are what the kernel may use.
     flags = {flag[1:] for flag in features.split(",") if flag.startswith("+")}
     machine = platform.machine().lower()
-    cores = usable_cores()
+    cores, caches = usable_cores(), _caches(Path("/sys/devices/system/cpu/cpu0/cache"))
     if machine in {"arm64", "aarch64"}:
         triple = ARM_MACOS if sys.platform == "darwin" else ARM_LINUX
-        return Target(triple, cpu, features, 128, 32, cores)
+        return Target(triple, cpu, features, 128, 32, caches, cores)
     if "avx512f" in flags and "avx512vl" in flags:
         wide = ",".join(part for part in (features, AVX512_FEATURES) if part)
-        return Target(X86_LINUX, cpu, wide, 512, 32, cores)
-    return Target(X86_LINUX, cpu, features, 256 if "avx" in flags else 128, 16, cores)
+        return Target(X86_LINUX, cpu, wide, 512, 32, caches, cores)
+    return Target(X86_LINUX, cpu, features, 256 if "avx" in flags else 128, 16, caches, cores)
+
+
+def _caches(folder: Path) -> Caches:
+    """Read what Linux knows of the first core's data caches."""
+    found: dict[str, int] = {}
+    for index in sorted(folder.glob("index*")):
+        level, kind, size = ((index / name).read_text().strip() for name in ("level", "type", "size"))
+        if kind != "Instruction" and size.endswith("K"):
+            found[f"l{level}"] = int(size[:-1]) << 10
+    return Caches(**{name: found[name] for name in ("l1", "l2") if name in found})
 
 
 def usable_cores() -> int:

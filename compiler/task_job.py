@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlir import ir
 
 from ansorc.compiler import kernel
 from ansorc.compiler.kernel import KernelFacts
+from ansorc.compiler.sketch.candidate import Candidate
+from ansorc.compiler.sketch.schedule_task import KINDS
 from ansorc.compiler.target import Target
 from ansorc.dialect_passes.ir_walk import text_of
-from ansorc.dialect_passes.schedule.default import KINDS
+from ansorc.dialect_passes.lower.sections import ResultNotInPlaceError
 from ansorc.dialect_passes.schedule.machine import Machine
-from ansorc.runtime.llvm_binding import compile_ir
+from ansorc.runtime.llvm_binding import compile_ir, keep_register_tiles
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class TaskJob:
     target: Target
     unscheduled: bool = False
     """Go by way of `affine`."""
+    candidate: Candidate | None = None
+    """The schedule; None: the default."""
     kinds: tuple[str, ...] = KINDS
     """Kinds of schedules to try, in order."""
 
@@ -40,25 +44,37 @@ class TaskCode:
     """Text of the stage, or an object file."""
     transform: str = ""
     """The schedule's transform script."""
+    failures: tuple[str, ...] = ()
+    """Why kinds of schedules that come before this one were left out."""
 
 
 def machine_of(target: Target) -> Machine:
     """Return what schedules need to know of a target."""
-    return Machine(target.vector_bits // 8, target.vector_registers, target.arch == "x86_64")
+    caches = target.caches
+    return Machine(
+        target.vector_bits // 8, target.vector_registers, target.arch == "x86_64", caches.l1, caches.l2
+    )  # fmt: skip
+
+
+SCHEDULE_FAILURES = (ir.MLIRError, ResultNotInPlaceError)  # pyright: ignore[reportAttributeAccessIssue]
+"""What a schedule that does not fit a task ends in; anything else is a mistake of ours, and is not hidden."""
 
 
 def compile_task(job: TaskJob) -> TaskCode:
     """Compile one task; the entry of workers.
 
-    A kind of schedule that fails on a task is left out, and the next one takes its place: the last fits every task.
+    A kind of default schedule that fails on a task is left out, and the next one takes its place: the last fits every
+    task. A given candidate is compiled or fails.
     """
+    if job.candidate is not None or job.stage != "linalg" or job.unscheduled:
+        return _compile(job, job.kinds)
+    failures: list[str] = []
     for first in range(len(job.kinds) - 1):
         try:
-            return _compile(job, job.kinds[first:])
-        except Exception:
-            if job.stage != "linalg" or job.unscheduled:
-                raise
-    return _compile(job, job.kinds[-1:])
+            return replace(_compile(job, job.kinds[first:]), failures=tuple(failures))
+        except SCHEDULE_FAILURES as error:
+            failures.append(str(error))
+    return replace(_compile(job, job.kinds[-1:]), failures=tuple(failures))
 
 
 def _compile(job: TaskJob, kinds: tuple[str, ...]) -> TaskCode:
@@ -69,7 +85,7 @@ def _compile(job: TaskJob, kinds: tuple[str, ...]) -> TaskCode:
             kernel.to_affine(module)
             stage = "affine"
         elif stage == "linalg":
-            script = kernel.to_scheduled(module, machine, kinds)
+            script = kernel.to_scheduled(module, machine, kinds, job.candidate)
             stage = "scheduled"
         while stage not in (job.goal, "llvm-mlir"):
             stage = kernel.advance(module, stage, machine)
@@ -81,6 +97,7 @@ def _compile(job: TaskJob, kinds: tuple[str, ...]) -> TaskCode:
     if job.goal == "llvm":
         return TaskCode(facts, code.encode(), script)
     target = job.target
-    unroll = facts.kind == "blocked"  # its inner loops are short; those of other kinds are long, or copies
+    keep_register_tiles()
+    unroll = facts.kind == KINDS[0]  # its inner loops are short; those of other kinds are long, or copies
     made = compile_ir(code, target.triple, target.cpu, target.features, emit=job.goal, unroll=unroll)
     return TaskCode(facts, made, script)

@@ -12,10 +12,10 @@ from ansorc.compiler.errors import TaskFailedError
 from ansorc.compiler.knobs import read_knobs
 from ansorc.compiler.options import Options
 from ansorc.compiler.program import Program
+from ansorc.compiler.sketch.schedule_task import KINDS
 from ansorc.compiler.stage_passes import pipeline
 from ansorc.compiler.task_job import TaskCode, TaskJob
 from ansorc.compiler.workers import Job, JobResult, run_jobs
-from ansorc.dialect_passes.schedule.default import KINDS
 
 ENTRY = "ansorc.compiler.task_job:compile_task"
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from ansorc.runtime.errors import LinkFailedError, NoLinkerError
 
 NATIVE = Path(__file__).parent / "native"
-SOURCES = ("pool.c", "model.c")
+LIBRARY_SOURCES = ("pool.c", "model.c")
+TIMER_SOURCES = ("pool.c", "timer.c")
 COMPILERS = ("cc", "gcc", "clang")
 FLAGS = ("-std=gnu11", "-O2", "-fPIC", "-fvisibility=hidden", "-fno-ident", "-Wall", "-Wextra")
 ZIG_TARGETS = {
@@ -59,22 +60,35 @@ def host_triple() -> str:
     return f"{machine}-unknown-linux-gnu" if sys.platform == "linux" else ""
 
 
-def compile_runtime(linker: Linker, triple: str, cache_dir: Path) -> list[Path]:
+def compile_runtime(
+    linker: Linker, triple: str, cache_dir: Path, sources: Sequence[str] = LIBRARY_SOURCES
+) -> list[Path]:
     """Compile the C runtime, or find it compiled in the cache."""
     digest = hashlib.sha256(repr((linker, triple, FLAGS)).encode())
     for source in sorted(NATIVE.iterdir()):
         digest.update(source.read_bytes())
     folder = cache_dir / f"runtime-{digest.hexdigest()[:16]}"
-    objects = [folder / f"{name}.o" for name in SOURCES]
-    if all(o.exists() for o in objects):
-        return objects
     folder.mkdir(parents=True, exist_ok=True)
-    for name, target in zip(SOURCES, objects, strict=True):
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            made = Path(scratch) / "out.o"
-            _compile(linker, NATIVE / name, made, cache_dir)
-            made.replace(target)
+    objects = [folder / f"{name}.o" for name in sources]
+    for name, target in zip(sources, objects, strict=True):
+        if not target.exists():
+            with tempfile.TemporaryDirectory(dir=folder) as scratch:
+                made = Path(scratch) / "out.o"
+                _compile(linker, NATIVE / name, made, cache_dir)
+                made.replace(target)
     return objects
+
+
+def timer_library(linker: Linker, triple: str, cache_dir: Path) -> Path:
+    """Link the pool and the timer of the runner into a library, or find it in the cache."""
+    objects = compile_runtime(linker, triple, cache_dir, TIMER_SOURCES)
+    library = objects[0].with_name("timer.so")
+    if not library.exists():
+        with tempfile.TemporaryDirectory(dir=library.parent) as scratch:
+            made = Path(scratch) / "timer.so"
+            _call([*linker.command, "-shared", "-o", str(made), *map(str, objects), "-lpthread"], cache_dir)
+            made.replace(library)
+    return library
 
 
 def assemble(linker: Linker, source: Path, target: Path, cache_dir: Path) -> None:

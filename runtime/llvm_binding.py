@@ -14,6 +14,15 @@ def _initialize() -> None:
     llvm.initialize_all_asmprinters()
 
 
+@cache
+def keep_register_tiles() -> None:
+    """Order instructions before register allocation by pressure; for this whole process, so for workers only.
+
+    LLVM's default order for x86 starts a register tile's loads early, and spills accumulators of 28 registers in 32.
+    """
+    llvm.set_option("ansorc", "-pre-RA-sched=list-ilp")
+
+
 def host_cpu() -> tuple[str, str]:
     """Return this machine's CPU name and feature string ("+avx2,-avx512f,...")."""
     _initialize()
@@ -63,15 +72,16 @@ def link_ir(texts: Sequence[str]) -> str:
 
 
 class LoadedCode:
-    """An object for this machine, loaded into this process; its functions live as long as it does."""
+    """Objects for this machine, loaded into this process; their functions live as long as the value does."""
 
-    def __init__(self, code: bytes) -> None:
+    def __init__(self, *objects: bytes) -> None:
         _initialize()
         machine = llvm.Target.from_default_triple().create_target_machine()
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        for code in objects:
+            self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         self._engine.finalize_object()
 
     def address(self, name: str) -> int:
-        """Return where a function starts."""
-        return int(self._engine.get_function_address(name))
+        """Return where a function or table starts."""
+        return int(self._engine.get_function_address(name) or self._engine.get_global_value_address(name))

@@ -15,10 +15,10 @@ from ansorc.compiler.errors import AnsorcError
 from ansorc.compiler.target import usable_cores
 from ansorc.frontends.errors import ModelError
 from ansorc.runtime.errors import RuntimeFailure
-from ansorc.tools.bench_peak import limits_text
+from ansorc.tools.bench_peak import limits_text, too_low
 from ansorc.tools.engines import Run, missing, prepare_onnxruntime, prepare_ours, prepare_torch, version
 from ansorc.tools.limits import Limits, measure_limits
-from ansorc.tools.measure import OtherLoad, geometric_mean, interleave, processor, relative_error, seconds
+from ansorc.tools.measure import BUSY_CORES, geometric_mean, interleave, processor, relative_error, seconds, undisturbed
 from ansorc.tools.roofline_picture import draw
 from ansorc.tools.suites import SUITES
 from ansorc.tools.workloads import Array, Case, Workload
@@ -27,7 +27,6 @@ TOLERANCE = 1e-4
 ROUNDS, BLOCK_SECONDS = 4, 0.05
 WARM_UP_SECONDS = 0.1
 """After a pause, the first runs wait for threads to wake up and to spread over the cores."""
-BUSY_CORES = 0.1
 CHEAP_FLOPS = 2 * 10**8
 """Up to here, results are compared with numpy in float64; beyond, with the first peer while all engines agree."""
 OURS, TORCH, ONNXRUNTIME = "ansorc", "torch", "onnxruntime"
@@ -55,11 +54,16 @@ class OpFigures:
     failures: dict[str, str]
     """Why an engine has no time."""
     others: float = 0.0
-    """Cores that other processes kept busy in the meantime: times are to be trusted where it is near 0."""
+    """Cores that other processes kept busy in the meantime."""
 
     def gflops(self, engine: str) -> float | None:
         """Return the GFLOP/s of an engine."""
         return 1e3 * self.gflop / self.ms[engine] if engine in self.ms else None
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether others kept the machine so busy that the times count for nothing."""
+        return self.others > BUSY_CORES
 
     @property
     def best_peer(self) -> str | None:
@@ -93,7 +97,8 @@ def ops(
     Our graphs and PyTorch's better choice have channels last, onnxruntime's have them first; weights are constant.
     A block is a pause, 100 ms of untimed runs and 50 ms of timed ones, four for each engine; figures are medians.
     The bound is the FMA peak, or the bandwidth of the smallest memory that holds the layer's tensors, whichever is
-    less. Ratios are our time over theirs: below 1 we are faster.
+    less. Ratios are our time over theirs: below 1 we are faster. What other processes disturb is timed again, three
+    times at most; if none is undisturbed, the best is shown, and does not count in the means.
     """
     try:
         chosen = choose(suite, only)
@@ -107,7 +112,9 @@ def ops(
     for peer in asked:
         if peer not in present:
             click.echo(f"{peer} is not installed: left out (pip install 'ansorc[bench]')", err=True)
-    limits = measure_limits(threads)
+    limits, others = undisturbed(lambda: measure_limits(threads))
+    if others > BUSY_CORES:
+        click.echo(too_low(limits, others), err=True)
     if not as_json:
         click.echo(processor())
         click.echo(limits_text(limits))
@@ -159,12 +166,12 @@ def measure(
     failures |= {engine: "WRONG" for engine, error in errors.items() if not error < TOLERANCE}
     del results
     right = [engine for engine in runs if engine in errors and engine not in failures]
-    load = OtherLoad()
-    times = interleave([runs[engine] for engine in right], ROUNDS, BLOCK_SECONDS, WARM_UP_SECONDS)
+    timed = [runs[engine] for engine in right]
+    times, others = undisturbed(lambda: interleave(timed, ROUNDS, BLOCK_SECONDS, WARM_UP_SECONDS))
     return OpFigures(
         suite, workload.operator, workload.name, batch, flops / 1e9, flops / case.touched,
         limits.bound(flops, case.touched), dict(zip(right, times, strict=True)), errors, failures,
-        load.cores(),
+        others,
     )  # fmt: skip
 
 
@@ -239,7 +246,7 @@ def cells(figures: OpFigures) -> list[str]:
         _number(figures.ratio(figures.best_peer), ".2f"),
         *failed,
         *wrong,
-        *([f"others used {figures.others:.1f} cores"] if figures.others > BUSY_CORES else []),
+        *([f"others used {figures.others:.1f} cores"] if figures.disturbed else []),
     ]
 
 
@@ -248,11 +255,11 @@ def _number(value: float | None, form: str) -> str:
 
 
 def means_text(figures: Sequence[OpFigures]) -> list[str]:
-    """Return geometric means of all, then by operator; cases without a time do not count, and are counted."""
+    """Return geometric means of all, then by operator, and how many cases do not count: disturbed, failed, wrong."""
     lines = [f"{'geometric means':<16} {'cases':>6} {'% bound':>8} {'/torch':>7} {'/best':>7} {'faster than all':>16}"]
     operators = list(dict.fromkeys(f.operator for f in figures))
     for operator in ["all", *operators]:
-        mine = [f for f in figures if operator in ("all", f.operator)]
+        mine = [f for f in figures if operator in ("all", f.operator) and not f.disturbed]
         best = [r for f in mine if (r := f.ratio(f.best_peer)) is not None]
         means = (
             geometric_mean(u for f in mine if (u := f.utilisation) is not None),
@@ -261,6 +268,9 @@ def means_text(figures: Sequence[OpFigures]) -> list[str]:
         )
         wins = f"{sum(r < 1 for r in best)} of {len(best)}"
         lines.append(f"{operator:<16} {len(mine):>6} {means[0]:>8.0f} {means[1]:>7.2f} {means[2]:>7.2f} {wins:>16}")
+    disturbed = sum(f.disturbed for f in figures)
+    if disturbed:
+        lines.append(f"{disturbed} cases do not count: other processes were busy")
     for engine in (OURS, *PEERS):
         for word in ("FAILED", "WRONG"):
             count = sum(f.failures.get(engine, "").startswith(word) for f in figures)

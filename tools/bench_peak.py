@@ -9,7 +9,7 @@ import click
 
 from ansorc.compiler.target import usable_cores
 from ansorc.tools.limits import Limits, measure_limits
-from ansorc.tools.measure import processor
+from ansorc.tools.measure import BUSY_CORES, processor, undisturbed
 
 
 @click.command()
@@ -19,10 +19,18 @@ def peak(threads: int, as_json: bool) -> None:
     """Measure arithmetic, bandwidth and parallel steps of this machine.
 
     FMA is f32 multiply-adds on the widest vectors. Bandwidths are of reading a working set that the level holds;
-    copy counts bytes read and bytes written. Each figure is a median.
+    copy counts bytes read and bytes written. Each figure is a median. Where other processes disturb, all
+    is measured again, three times at most.
     """
-    limits = measure_limits(threads or usable_cores())
+    limits, others = undisturbed(lambda: measure_limits(threads or usable_cores()))
     click.echo(json.dumps(asdict(limits)) if as_json else f"{processor()}\n{limits_text(limits)}")
+    if others > BUSY_CORES:
+        click.echo(too_low(limits, others), err=True)
+
+
+def too_low(limits: Limits, others: float) -> str:
+    """Return a warning that other processes disturbed the measurement."""
+    return f"other processes used {others:.1f} cores: the figures of {limits.threads} cores are too low"
 
 
 def limits_text(limits: Limits) -> str:

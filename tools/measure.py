@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import psutil
@@ -16,10 +16,27 @@ from numpy.typing import NDArray
 from ansorc.runtime.module import CompiledModel
 
 Array = NDArray[Any]
+Result = TypeVar("Result")
 ROUNDS, RUNS = 5, 8
 PAUSE_SECONDS = 0.3
 WARM_UP_RUNS = 2
 MOST_RUNS = 5000
+BUSY_CORES = 0.1
+"""Above this, what other processes use makes times worthless."""
+ATTEMPTS = 3
+
+
+def undisturbed(measure: Callable[[], Result], attempts: int = ATTEMPTS) -> tuple[Result, float]:
+    """Measure until no other process disturbs, a few times at most; return the least disturbed result.
+
+    With it comes how many cores others kept busy meanwhile.
+    """
+    results: list[tuple[Result, float]] = []
+    while len(results) < attempts and (not results or results[-1][1] > BUSY_CORES):
+        load = OtherLoad()
+        result = measure()
+        results.append((result, load.cores()))
+    return min(results, key=lambda pair: pair[1])
 
 
 def processor() -> str:

@@ -21,6 +21,21 @@ def run(module: ir.Module) -> None:
         _give_destinations(function)
 
 
+def restore(module: ir.Module) -> None:
+    """Let results that lost their destinations, as the copies into them were folded away, be written there again."""
+    for function in functions(module):
+        block = body(function)
+        ret = list(block.operations)[-1]
+        outs = list(block.arguments)[len(block.arguments) - len(ret.operands) :]
+        for result, out in zip(ret.operands, outs, strict=True):
+            if isinstance(result.owner, ir.Block):
+                continue
+            found = _empty_destination(result.owner.operation, ir.OpResult(result).result_number)
+            if found is not None:
+                user, position = found
+                user.operands[position].replace_all_uses_with(out)
+
+
 def _give_destinations(function: ir.Operation) -> None:
     block = body(function)
     ret = list(block.operations)[-1]
@@ -68,6 +83,8 @@ def _empty_destination(op: ir.Operation, result: int) -> tuple[ir.Operation, int
     while True:
         if op.name == "tensor.insert_slice":
             position = 1
+        elif op.name == "scf.for":
+            position = 3 + result
         elif op.name.startswith("linalg."):
             position = segments(op)[0] + result
         else:

@@ -96,7 +96,7 @@ def run(function: ir.Operation, lanes: int, vectors: int) -> dict[int, Packing]:
     """
     positions = channel_positions(function)
     block = body(function)
-    constant = _constant_arguments(function)
+    constant = constant_arguments(function)
     for argument in block.arguments:
         if positions.get(argument, -1) not in (-1, len(shape(argument)) - 1) and argument.arg_number not in constant:
             raise CannotBlock("an argument's channels are not contiguous: its vectors would be gathered")
@@ -119,7 +119,8 @@ def run(function: ir.Operation, lanes: int, vectors: int) -> dict[int, Packing]:
     return packings
 
 
-def _constant_arguments(function: ir.Operation) -> set[int]:
+def constant_arguments(function: ir.Operation) -> set[int]:
+    """Return the numbers of the arguments that are weights."""
     if "arg_attrs" not in function.attributes:
         return set()
     entries = ir.ArrayAttr(function.attributes["arg_attrs"])

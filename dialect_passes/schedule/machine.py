@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Machine:
-    """Vector registers of a CPU."""
+    """Vector registers and caches of a CPU core."""
 
     vector_bytes: int
     vector_registers: int
     x86: bool
+    l1_bytes: int = 32 << 10
+    l2_bytes: int = 1 << 20
 
     def lanes(self, element_bytes: int) -> int:
         """Return how many elements one vector register holds."""

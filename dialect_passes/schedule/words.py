@@ -3,10 +3,11 @@
 OP = "!transform.any_op"
 
 
-def script(*steps: str) -> str:
+def script(*steps: str, attributes: str = "") -> str:
     """Wrap steps into a module with the named sequence that the transform interpreter runs on `%m`."""
+    more = f", {attributes}" if attributes else ""
     return (
-        "module attributes {transform.with_named_sequence} {\n"
+        f"module attributes {{transform.with_named_sequence{more}}} {{\n"
         f" transform.named_sequence @__transform_main(%m: {OP} {{transform.consumed}}) {{\n"
         + "\n".join(steps)
         + "\n  transform.yield\n }\n}\n"

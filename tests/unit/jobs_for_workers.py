@@ -5,8 +5,8 @@ import signal
 import sys
 import time
 
+from ansorc.compiler.sketch.schedule_task import KINDS
 from ansorc.compiler.task_job import TaskCode, TaskJob, compile_task
-from ansorc.dialect_passes.schedule.default import KINDS
 
 
 def square(x: int) -> int:

@@ -47,6 +47,17 @@ def test_other_processes_load_is_not_negative() -> None:
     assert 0 <= load.cores() < 10_000
 
 
+def test_what_is_disturbed_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def attempts(*loads: float) -> tuple[int, float]:
+        calls, cores = itertools.count(), iter(loads)
+        monkeypatch.setattr(measure.OtherLoad, "cores", lambda _: next(cores))
+        return measure.undisturbed(lambda: next(calls))
+
+    assert attempts(0.01) == (0, 0.01)
+    assert attempts(0.9, 0.02) == (1, 0.02)
+    assert attempts(0.9, 0.5, 0.7) == (1, 0.5)
+
+
 @pytest.mark.slow
 def test_networks_are_compiled_compared_and_timed(tmp_path: Path) -> None:
     weight = numpy_helper.from_array(np.random.default_rng(0).standard_normal((32, 16)).astype(np.float32), "w")

@@ -48,6 +48,7 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Engines that are right, take no time to prepare, and are as fast as their place in the row."""
     for name in ("ours", "torch", "onnxruntime"):
         monkeypatch.setattr(bench_ops, f"prepare_{name}", right)
+    monkeypatch.setattr(bench_ops, "undisturbed", lambda measure: (measure(), 0.0))
     monkeypatch.setattr(bench_ops, "interleave", lambda runs, *_: [float(k + 1) for k in range(len(runs))])
     return monkeypatch
 
@@ -126,6 +127,13 @@ def test_geometric_means_leave_out_what_has_no_time() -> None:
     assert lines[1] == ["all", "3", "5", "2.00", "4.00", "0", "of", "2"]
     assert lines[2][:5] == ["GMM", "2", "5", "2.00", "4.00"]
     assert lines[3] == ["NRM", "1", "nan", "nan", "nan", "0", "of", "0"]
+
+
+def test_geometric_means_leave_out_what_others_disturbed() -> None:
+    disturbed = replace(FIGURES, ms={"ansorc": 1.0, "torch": 50.0}, others=1.0)
+    text = means_text([FIGURES, disturbed])
+    assert text[1].split()[:4] == ["all", "1", "20", "0.50"]
+    assert "1 cases do not count: other processes were busy" in text
 
 
 def test_workloads_are_chosen_by_suite_and_expression() -> None:

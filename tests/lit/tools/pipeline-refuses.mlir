@@ -8,7 +8,7 @@
 // UNKNOWN: 'no-such-pass' does not refer to a registered pass
 // OURS: unknown pass 'ansorc-nothing'; ours are ansorc-fold-constants
 // BRACKETS: brackets do not match
-// OPTION: ansorc-schedule has no option 'cpu'; it has: target, kind
+// OPTION: ansorc-schedule has no option 'cpu'; it has: target, kind, script
 // TARGET: unknown target 'haswel'. Did you mean 'haswell'?
 // FILE: No such file
 func.func @f() {

@@ -3,7 +3,7 @@
 
 // AVX2: 12 accumulators of 8 lanes (6 rows, 2 vectors) live through the reduction; the activation is applied to them
 // before the only store; the four rows that are left over are a vector loop, too.
-// CHECK: \22kind\22: \22blocked\22
+// CHECK: \22kind\22: \22register-tile\22
 // CHECK: scf.for {{.*}} -> (vector<6x2x8xf32>)
 // CHECK: arith.mulf {{.*}} fastmath<contract> : vector<6x2x8xf32>
 // CHECK: arith.addf {{.*}} fastmath<contract> : vector<6x2x8xf32>

@@ -1,0 +1,115 @@
+"""Compiled tasks that run in this process: to compare schedules of a task, and to time them."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from mlir import ir
+from numpy.typing import NDArray
+
+from ansorc.compiler import kernel
+from ansorc.compiler.host import Place, Step, steps_ir
+from ansorc.compiler.knobs import read_knobs
+from ansorc.compiler.sketch.loop_nest import LoopNest
+from ansorc.compiler.sketch.schedule_task import nest_of
+from ansorc.compiler.target import Target, parse_target
+from ansorc.compiler.task_job import TaskCode
+from ansorc.dialect_passes.ir_walk import body, functions, shape
+from ansorc.dialect_passes.schedule.block_channels import CannotBlock
+from ansorc.dialect_passes.schedule.shape_of_task import NoSingleAnchor, analyse
+from ansorc.runtime import linking
+from ansorc.runtime.kernel_runner import LoadedKernel, aligned
+from ansorc.runtime.llvm_binding import LoadedCode, compile_ir
+
+Array = NDArray[Any]
+DTYPES = {"f32": np.float32, "f64": np.float64, "f16": np.float16, "i64": np.int64, "i32": np.int32, "i8": np.int8}
+REPEATS, REPEAT_SECONDS = 5, 0.01
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """What an argument or the result of a task is."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+
+
+def types_of_task(text: str) -> tuple[TensorType, ...]:
+    """Return the types of a task's arguments, and of its result."""
+    with kernel.context(), ir.Location.unknown():
+        module = ir.Module.parse(text)
+        block = body(next(functions(module)))
+        values = [*block.arguments, list(block.operations)[-1].operands[0]]
+        kinds = [str(ir.RankedTensorType(v.type).element_type) for v in values]
+        return tuple(TensorType(tuple(shape(v)), DTYPES[k]) for v, k in zip(values, kinds, strict=True))
+
+
+def nest_of_task(text: str) -> LoopNest | None:
+    """Return the loops of a task as its schedule sees them; None where it has no register tiles."""
+    with kernel.context(), ir.Location.unknown():
+        module = ir.Module.parse(text)
+        kernel.prepare(module)
+        function = next(functions(module))
+        try:
+            return nest_of(function, analyse(function))
+        except (NoSingleAnchor, CannotBlock):
+            return None
+
+
+@dataclass(frozen=True)
+class RunnableTask:
+    """A compiled task, loaded."""
+
+    kernel: LoadedKernel
+    types: tuple[TensorType, ...]
+    code: TaskCode
+
+    def random_arguments(self, generator: np.random.Generator) -> list[Array]:
+        """Draw standard normal numbers, and 0 or 1 for integers."""
+        return [
+            (generator.standard_normal(t.shape) if np.dtype(t.dtype).kind == "f" else generator.integers(0, 2, t.shape))
+            .astype(t.dtype)
+            for t in self.types[:-1]
+        ]  # fmt: skip
+
+    def run(self, arguments: Sequence[Array], threads: int = 1) -> Array:
+        """Compute the result of arguments in their plain order; constants are packed first."""
+        buffers = self._buffers(arguments)
+        self.kernel.run(buffers, threads)
+        return buffers[len(arguments)]
+
+    def seconds(self, arguments: Sequence[Array], threads: int = 1) -> float:
+        """Time the task, warm: the median of some repeats."""
+        buffers = self._buffers(arguments)
+        once = max(1e-9, self.kernel.run(buffers, threads, 2))
+        calls = max(1, int(REPEAT_SECONDS / once))
+        return statistics.median(self.kernel.run(buffers, threads, calls) for _ in range(REPEATS))
+
+    def _buffers(self, arguments: Sequence[Array]) -> list[Array]:
+        buffers: list[Array] = []
+        for number, (argument, kind) in enumerate(zip(arguments, self.types, strict=False)):
+            packing = self.code.facts.packings.get(number)
+            if packing is not None:
+                argument = argument.reshape(packing.shape).transpose(packing.order)
+            buffers.append(aligned(argument.shape, kind.dtype))
+            buffers[-1][...] = argument
+        result = aligned(self.types[-1].shape, self.types[-1].dtype)
+        result.reshape(-1).view(np.uint8)[:] = 0xFF  # not a number: what is not written shows
+        scratch = [aligned((size,), np.uint8) for size in self.code.facts.scratch]
+        return [*buffers, result, *scratch]
+
+
+def runnable(text: str, code: TaskCode, target: Target | None = None) -> RunnableTask:
+    """Load the object of a task whose text is `text`."""
+    target = target or parse_target("native")
+    types = types_of_task(text)
+    places = tuple(Place(k, 0) for k in range(len(types) + len(code.facts.scratch)))
+    steps = [Step(s.name, s.chunks, places) for s in code.facts.sections]
+    host = compile_ir(steps_ir(steps), target.triple, target.cpu, target.features)
+    linker = linking.find_linker(target.triple, True)
+    timer = linking.timer_library(linker, target.triple, read_knobs().cache_dir)
+    return RunnableTask(LoadedKernel(LoadedCode(code.code, host), len(steps), timer), types, code)

@@ -1,0 +1,215 @@
+"""The default schedule: an estimate of cycles in closed form, and the candidate that has the fewest.
+
+The cycles of a task on one core are those of its busiest part and a share of the others:
+
+    arithmetic  a reduction step of a register tile of `rows` positions by `vectors` vectors takes
+                max(rows * vectors / 2 (two FMA a cycle), (rows + vectors) / 2 (two loads a cycle), 4 (latency));
+                a tile begins, ends, and stores what it has
+    L2          the panel of weights of a tile, where the first cache does not hold it, and the tile's input
+    memory      weights, input and output, as often as the order of loops fetches each again
+
+Nothing is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+
+from ansorc.compiler.sketch.candidate import Candidate
+from ansorc.compiler.sketch.decisions import Values, divisors, space, tileable
+from ansorc.compiler.sketch.loop_nest import LoopNest
+from ansorc.compiler.sketch.register_tile import sketch
+from ansorc.dialect_passes.schedule.machine import Machine
+
+MAX_CHUNKS = 64
+CHUNK_CYCLES = 10_000
+"""Least work of a chunk: a few microseconds, so that handing it out costs nothing."""
+THREADS = (1, 2, 4, 8)
+FMA_PORTS, LOAD_PORTS, FMA_LATENCY = 2, 2, 4
+L2_BYTES_A_CYCLE, MEMORY_BYTES_A_CYCLE = 48.0, 8.0
+TILE_CYCLES = 30.0
+"""What a register tile costs besides its arithmetic: loops, addresses, a pipeline that starts empty."""
+STREAM_CYCLES = 0.06
+"""Every row of a register tile is one more stream to fetch, every reduction step; one in another page is another."""
+OVERLAP = 0.25
+"""The share of the lesser costs that the greatest does not hide."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Estimated cycles of a whole task on one core."""
+
+    arithmetic: float
+    l2: float
+    memory: float
+
+    @property
+    def cycles(self) -> float:
+        """The greatest part, and a share of the others."""
+        parts = (self.arithmetic, self.l2, self.memory)
+        return max(parts) + OVERLAP * (sum(parts) - max(parts))
+
+    @property
+    def bound(self) -> str:
+        """Which part is the greatest."""
+        parts = {"arithmetic": self.arithmetic, "L2": self.l2, "memory": self.memory}
+        return max(parts, key=lambda name: parts[name])
+
+
+def choose(nest: LoopNest, machine: Machine) -> Candidate | None:
+    """Return the candidate with the fewest estimated cycles; None where channels fill no useful vector."""
+    decisions = {d.name: d for d in space(nest)}
+    lanes = decisions["lanes"].options(nest, machine, {})
+    if not lanes:
+        return None
+    best: tuple[float, int, dict[str, int]] | None = None
+    for tiles in _tiles(nest, machine, {"lanes": lanes[0]}):
+        wanted = _wanted_chunks(nest, machine, tiles)
+        for chosen in _walks(nest, tiles, wanted):
+            cycles = estimate(nest, machine, chosen).cycles * _imbalance(nest, chosen, wanted)
+            key = (cycles, -_accumulators(chosen))
+            if best is None or key < best[:2]:
+                best = (*key, chosen)
+    if best is None:
+        return None
+    chosen = best[2]
+    chosen["unroll"] = decisions["unroll"].default(nest, machine, chosen)
+    return Candidate(sketch(nest), tuple((name, chosen[name]) for name in decisions))
+
+
+def _tiles(nest: LoopNest, machine: Machine, chosen: Values) -> Iterator[dict[str, int]]:
+    """Yield every register tile that uses at least half of the registers that any tile can."""
+    tiles = [d for d in space(nest) if d.name == "vectors" or d.name.startswith("tile_")]
+
+    def walk(made: dict[str, int], left: int) -> Iterator[dict[str, int]]:
+        if left == len(tiles):
+            yield made
+            return
+        for value in tiles[left].options(nest, machine, made):
+            yield from walk({**made, tiles[left].name: value}, left + 1)
+
+    found = list(walk(dict(chosen), 0))
+    most = max(map(_accumulators, found), default=0)
+    return (t for t in found if 2 * _accumulators(t) >= most)
+
+
+def _accumulators(values: Values) -> int:
+    return values["vectors"] * prod(v for name, v in values.items() if name.startswith("tile_"))
+
+
+def _extents(nest: LoopNest, tiles: Values) -> dict[str, int]:
+    """Return the extents of the loops that are cut into chunks, by the chunk's name."""
+    blocks = nest.parallel[-1] // (tiles["lanes"] * tiles["vectors"])
+    return {"chunk_blocks": blocks, **{f"chunk_{k}": e for k, e in enumerate(nest.outer)}}
+
+
+def _wanted_chunks(nest: LoopNest, machine: Machine, tiles: Values) -> int:
+    """Return how many chunks are worth handing out."""
+    whole = estimate(nest, machine, {**tiles, **_extents(nest, tiles), "channels_inside": 0})
+    return max(1, min(MAX_CHUNKS, int(whole.cycles / CHUNK_CYCLES)))
+
+
+def _imbalance(nest: LoopNest, values: Values, wanted: int) -> float:
+    """Return how much longer the busiest thread works than the average, for some numbers of threads."""
+    chunks = prod(e // values[name] for name, e in _extents(nest, values).items())
+    threads = [t for t in THREADS if t <= wanted]
+    return sum(-(-chunks // t) * t / chunks for t in threads) / len(threads)
+
+
+def _walks(nest: LoopNest, tiles: dict[str, int], wanted: int) -> Iterator[dict[str, int]]:
+    """Yield a register tile with ways to cut and walk over its task: channels first, or positions first."""
+    names, extents = list(_extents(nest, tiles)), list(_extents(nest, tiles).values())
+    orders = [list(range(len(extents)))]
+    if extents[0] > 1 and len(extents) > 1:
+        orders.append([*range(1, len(extents)), 0])
+    for order in orders:
+        sizes = dict(zip(names, _chunk(extents, order, tiles, wanted), strict=True))
+        yield {**tiles, **sizes, "channels_inside": 0}
+        whole = all(sizes[f"chunk_{k}"] % tiles[f"tile_{k}"] == 0 for k in tileable(nest))
+        if sizes["chunk_blocks"] > 1 and whole:
+            yield {**tiles, **sizes, "channels_inside": 1}
+
+
+def _chunk(extents: list[int], order: list[int], tiles: Values, wanted: int) -> list[int]:
+    """Cut loops in `order` until there are enough chunks."""
+    sizes, chunks = list(extents), 1
+    for k in order:
+        if chunks >= wanted:
+            break
+        extent, tile = extents[k], tiles.get(f"tile_{k - 1}", 1) if k else 1
+        whole = [d for d in divisors(extent) if d % tile == 0 or d == extent]
+        if len(whole) == 1:  # no divisor is a multiple: the last tile of every chunk is peeled
+            whole = [d for d in divisors(extent) if d >= 2 * tile or d == extent]
+        # The largest size that gives enough chunks; else the smallest there is.
+        fitting = [d for d in whole if chunks * (extent // d) >= wanted]
+        sizes[k] = max(fitting) if fitting else min(whole)
+        chunks *= extent // sizes[k]
+    return sizes
+
+
+def estimate(nest: LoopNest, machine: Machine, values: Values) -> Cost:
+    """Estimate a candidate; `values` lack at most `unroll`."""
+    lanes, vectors = values["lanes"], values["vectors"]
+    blocks = nest.parallel[-1] // (lanes * vectors)
+    steps = max(1, nest.steps)
+    vector_bytes = lanes * nest.element_bytes
+    tiles, arithmetic, l2 = 0, 0.0, 0.0
+    panel = steps * vectors * vector_bytes if nest.contraction else 0
+    from_l2 = panel > 0.75 * machine.l1_bytes
+    for sizes, times in _tile_kinds(nest, values):
+        count, rows = times * blocks, prod(sizes)
+        tiles += count
+        streams = rows + vectors + prod(sizes[1:])  # the first loop is the one whose rows are neighbours
+        cycles = _step_cycles(nest, rows, vectors) + (STREAM_CYCLES * streams if nest.contraction else 0)
+        arithmetic += count * (steps * cycles + TILE_CYCLES)
+        arithmetic += count * rows * vectors * (1 + nest.epilogue_cycles)
+        l2 += count * (panel * from_l2 + _input_bytes(nest) * rows / max(1, prod(nest.outer))) / L2_BYTES_A_CYCLE
+    return Cost(arithmetic, l2, _memory_bytes(nest, machine, values, panel, tiles // blocks) / MEMORY_BYTES_A_CYCLE)
+
+
+def _tile_kinds(nest: LoopNest, values: Values) -> Iterator[tuple[tuple[int, ...], int]]:
+    """Yield (size in each tiled loop, how many) of the whole and the peeled register tiles of one block of channels."""
+    tiled = tileable(nest)
+    kinds: list[list[tuple[int, int]]] = []
+    for k in tiled:
+        size, chunk = values[f"tile_{k}"], values[f"chunk_{k}"]
+        times = nest.outer[k] // chunk
+        kinds.append([(size, times * (chunk // size)), *([(chunk % size, times)] if chunk % size else [])])
+    others = prod(e for k, e in enumerate(nest.outer) if k not in tiled)
+    for combination in product(*kinds):
+        yield tuple(size for size, _ in combination), others * prod(times for _, times in combination)
+
+
+def _step_cycles(nest: LoopNest, rows: int, vectors: int) -> float:
+    if not nest.contraction:
+        return rows * vectors + 2  # every step loads
+    return max(rows * vectors / FMA_PORTS, (rows + vectors) / LOAD_PORTS, FMA_LATENCY)
+
+
+def _input_bytes(nest: LoopNest) -> int:
+    """Return the bytes of operands that are read by positions."""
+    return sum(o.size for o in nest.operands[:-1] if any(o.strides[: len(nest.outer)]))
+
+
+def _memory_bytes(nest: LoopNest, machine: Machine, values: Values, panel: int, tiles: int) -> float:
+    """Return the bytes that pass between the second cache and what lies behind it.
+
+    Chunks follow each other with the positions innermost: neighbours share their blocks of channels.
+    """
+    blocks = nest.parallel[-1] // (values["lanes"] * values["vectors"])
+    positions = prod(e // values[f"chunk_{k}"] for k, e in enumerate(nest.outer))
+    in_chunk = values["chunk_blocks"]
+    room = machine.l2_bytes / 2
+    weights, read, written = panel * blocks, _input_bytes(nest), nest.operands[-1].size
+    # How often all weights, and all of the input, are fetched.
+    weight_times, read_times = 1, 1
+    if panel * in_chunk > room:
+        weight_times = tiles if values["channels_inside"] or panel > room else positions
+    if read > room:
+        again = not values["channels_inside"] and read / positions > room
+        read_times = blocks if again else blocks // in_chunk
+    total = weights * weight_times + read * read_times + 2 * written
+    return total if weights + read + written > room else total / 4

@@ -1,0 +1,166 @@
+"""The kinds of decisions: for each, its legal values, and how a search moves between them.
+
+The legal values of a decision may depend on those that were made before it (`chosen`): a space is a tree, and every
+path from its root to a leaf is a candidate.
+"""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import gcd, log2, prod
+
+from ansorc.compiler.sketch.loop_nest import LoopNest
+from ansorc.dialect_passes.schedule.machine import Machine
+
+Values = Mapping[str, int]
+
+MAX_VECTORS = 8
+LEAST_LANES = 4
+MAX_UNROLLED = 320
+"""Most register-tile operations in an unrolled window: bounds the size of the code."""
+
+
+def divisors(number: int) -> tuple[int, ...]:
+    """Return the divisors of a number in ascending order."""
+    return tuple(d for d in range(1, number + 1) if number % d == 0)
+
+
+@dataclass(frozen=True, order=True)
+class Decision(ABC):
+    """One hole of a sketch."""
+
+    name: str
+
+    @abstractmethod
+    def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
+        """Return the legal values in a meaningful order; none where the choices before this one lead nowhere."""
+
+    def default(self, nest: LoopNest, machine: Machine, chosen: Values) -> int:
+        """Return the value to start from; IndexError where there is none."""
+        return self.options(nest, machine, chosen)[0]
+
+    def sample(self, generator: random.Random, nest: LoopNest, machine: Machine, chosen: Values) -> int | None:
+        """Draw a legal value with equal chances."""
+        options = self.options(nest, machine, chosen)
+        return generator.choice(options) if options else None
+
+    def neighbours(self, value: int, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
+        """Return the legal values next to one."""
+        options = self.options(nest, machine, chosen)
+        lower = [o for o in options if o < value]
+        higher = [o for o in options if o > value]
+        return tuple([*lower[-1:], *higher[:1]])
+
+    def encode(self, value: int) -> tuple[float, ...]:
+        """Return numbers for a cost model."""
+        return (log2(1 + value),)
+
+
+@dataclass(frozen=True, order=True)
+class Lanes(Decision):
+    """Elements of a vector: a power of two that divides the channels."""
+
+    def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
+        most = gcd(nest.parallel[-1], machine.lanes(nest.element_bytes))
+        return tuple(sorted((d for d in divisors(most) if d >= LEAST_LANES), reverse=True))
+
+
+@dataclass(frozen=True, order=True)
+class Vectors(Decision):
+    """Vectors of channels in a register tile."""
+
+    def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
+        return tuple(d for d in divisors(nest.parallel[-1] // chosen["lanes"]) if d <= MAX_VECTORS)
+
+
+@dataclass(frozen=True, order=True)
+class RegisterTile(Decision):
+    """Iterations of one outer loop in a register tile; the loops before it in the space are decided already."""
+
+    dim: int
+    """Which of the outer loops."""
+    tiled: tuple[str, ...]
+    """Names of the register tiles decided before this one."""
+
+    def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
+        vectors = chosen["vectors"]
+        taken = vectors * prod(chosen[name] for name in self.tiled)
+        most = min(register_budget(nest, machine, vectors) // taken, nest.outer[self.dim])
+        return tuple(range(1, most + 1))
+
+
+@dataclass(frozen=True, order=True)
+class Chunk(Decision):
+    """Iterations of one loop in a parallel chunk: a divisor of its extent that holds a register tile."""
+
+    extent_of: str
+    """`blocks` of channels, or the number of an outer loop."""
+    tile: str
+    """Name of the register tile of this loop; empty for blocks."""
+
+    def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
+        step = chosen[self.tile] if self.tile else 1
+        return tuple(d for d in divisors(extent(nest, chosen, self.extent_of)) if d >= step)
+
+
+@dataclass(frozen=True, order=True)
+class ChannelsInside(Decision):
+    """Whether a chunk walks over blocks of channels in its innermost loop (1) or its outermost (0)."""
+
+    def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
+        whole = all(chosen[f"chunk_{k}"] % chosen[f"tile_{k}"] == 0 for k in tileable(nest))
+        # MLIR finds no fill to fuse into a third loop below one that is peeled.
+        return (0, 1) if chosen["chunk_blocks"] > 1 and whole else (0,)
+
+
+@dataclass(frozen=True, order=True)
+class UnrollReduction(Decision):
+    """How often the innermost reduction loop is unrolled; for a window without channels, whether all of it is.
+
+    The weights of an unrolled window stay in registers: with more than one vector of them, LLVM spills.
+    """
+
+    def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
+        if not nest.reductions:
+            return (1,)
+        if not nest.contraction:
+            operations = nest.steps * chosen["vectors"] * prod(v for k, v in chosen.items() if k.startswith("tile_"))
+            if operations > MAX_UNROLLED:
+                return (1,)
+            return (nest.steps, 1) if chosen["vectors"] == 1 else (1, nest.steps)
+        return tuple(f for f in (1, 2, 4) if nest.reductions[-1] % f == 0)
+
+
+def register_budget(nest: LoopNest, machine: Machine, vectors: int) -> int:
+    """Return how many accumulators fit into registers beside the weights of a step and a value of the input."""
+    if nest.contraction:
+        return machine.vector_registers - vectors - 1
+    return 16 if nest.reductions and machine.vector_registers > 16 else 8
+
+
+def extent(nest: LoopNest, chosen: Values, of: str) -> int:
+    """Return the extent of a loop of the blocked root."""
+    if of == "blocks":
+        return nest.parallel[-1] // (chosen["lanes"] * chosen["vectors"])
+    return nest.outer[int(of)]
+
+
+def space(nest: LoopNest) -> tuple[Decision, ...]:
+    """Return the decisions of the register-tiled sketch, in the order in which they are made."""
+    tiles: list[RegisterTile] = []
+    for dim in tileable(nest):
+        tiles.append(RegisterTile(f"tile_{dim}", dim, tuple(t.name for t in tiles)))
+    named = {t.dim: t.name for t in tiles}
+    chunks = [Chunk("chunk_blocks", "blocks", "")]
+    chunks += [Chunk(f"chunk_{k}", str(k), named.get(k, "")) for k in range(len(nest.outer))]
+    return (Lanes("lanes"), Vectors("vectors"), *tiles, *chunks, ChannelsInside("channels_inside"),
+            UnrollReduction("unroll"))  # fmt: skip
+
+
+def tileable(nest: LoopNest) -> Sequence[int]:
+    """Return the outer loops that a register tile may cover: the two innermost of more than one iteration."""
+    wide = [k for k, e in enumerate(nest.outer) if e > 1]
+    return tuple(reversed(wide[-2:]))

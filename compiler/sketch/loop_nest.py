@@ -1,0 +1,100 @@
+"""A task as numbers: the extents of its loops and how far each moves every operand's address.
+
+Everything that is known of a candidate without lowering it is computed from this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from mlir import ir
+
+from ansorc.dialect_passes.ir_walk import indexing_maps, segments, shape
+from ansorc.dialect_passes.schedule.shape_of_task import TaskShape
+
+FUNCTION_CYCLES, OPERATION_CYCLES = 10.0, 0.5
+"""A function of `math` becomes some twenty operations on a vector; two operations start in a cycle."""
+
+
+@dataclass(frozen=True, order=True)
+class Operand:
+    """How one operand of the anchor lies in memory."""
+
+    strides: tuple[int, ...]
+    """Bytes from one iteration of each loop to the next: parallel loops (the channel last), then reductions."""
+    size: int
+    """Bytes of the whole tensor."""
+    constant: bool
+    """Whether it is a weight, whose memory a schedule may reorder ahead of time."""
+
+
+@dataclass(frozen=True, order=True)
+class LoopNest:
+    """The loops of a task with one anchor (or none) and an elementwise epilogue."""
+
+    parallel: tuple[int, ...]
+    """Extents of the root's loops; the last is the channel."""
+    reductions: tuple[int, ...]
+    """Extents of the anchor's reduction loops; empty without an anchor."""
+    operands: tuple[Operand, ...]
+    """What the anchor reads (the root, where there is none), then what it writes."""
+    element_bytes: int
+    contraction: bool
+    """Whether a reduction runs over something besides a window, so that weights are read from a panel."""
+    epilogue_cycles: float
+    """About how long the root's body takes for one vector."""
+
+    @property
+    def outer(self) -> tuple[int, ...]:
+        """Extents of the parallel loops but the channel."""
+        return self.parallel[:-1]
+
+    @property
+    def steps(self) -> int:
+        """Iterations of the reduction loops together."""
+        return prod(self.reductions)
+
+
+def loop_nest(task: TaskShape, constants: frozenset[int]) -> LoopNest:
+    """Describe an analysed task; `constants` are the numbers of the arguments that are weights."""
+    op = task.anchor or task.root
+    count = segments(op)[0]
+    width = max(1, getattr(ir.RankedTensorType(task.root.results[0].type).element_type, "width", 64) // 8)
+    operands = [
+        Operand(_strides(value, m), _bytes(value), _is_constant(value, constants))
+        for value, m in zip(list(op.operands)[: count + 1], indexing_maps(op), strict=False)
+    ]
+    return LoopNest(
+        task.parallel, task.reductions, tuple(operands), width, task.contraction, _body_cycles(task.root)
+    )  # fmt: skip
+
+
+def _is_constant(value: ir.Value, constants: frozenset[int]) -> bool:
+    return isinstance(value.owner, ir.Block) and ir.BlockArgument(value).arg_number in constants
+
+
+def _bytes(value: ir.Value) -> int:
+    kind = value.type
+    element = ir.RankedTensorType(kind).element_type if isinstance(kind, ir.ShapedType) else kind
+    return prod(shape(value)) * max(1, getattr(element, "width", 64) // 8)
+
+
+def _strides(value: ir.Value, m: ir.AffineMap) -> tuple[int, ...]:
+    sizes = shape(value)
+    step = _bytes(value) // prod(sizes) if sizes else 0
+    weights = [prod(sizes[k + 1 :]) * step for k in range(len(sizes))]
+    dims = range(m.n_dims)
+    start = _address(m, [0] * m.n_dims, weights)
+    return tuple(_address(m, [int(k == d) for k in dims], weights) - start for d in dims)
+
+
+def _address(m: ir.AffineMap, point: list[int], weights: list[int]) -> int:
+    values = ir.AffineMap.get(0, 0, [ir.AffineConstantExpr.get(p) for p in point])
+    indices = [ir.AffineConstantExpr(ir.AffineExpr.compose(e, values)).value for e in m.results]
+    return sum(i * w for i, w in zip(indices, weights, strict=True))
+
+
+def _body_cycles(op: ir.Operation) -> float:
+    names = [o.operation.name for o in op.regions[0].blocks[0].operations]
+    return sum(FUNCTION_CYCLES if name.startswith("math.") else OPERATION_CYCLES for name in names)

@@ -1,0 +1,169 @@
+"""The steps that a sketch is made of, and what each writes into the transform script.
+
+    Block      channels become [blocks][vectors][lanes]
+    Parallel   the root's loops are cut into chunks for `scf.forall`; anchor and fill move inside
+    Walk       loops over what a chunk has of one dimension, a register tile at a time
+    Reduce     the anchor's reduction loops
+    Peel       a last register tile that is not whole gets a kernel of its own
+
+The epilogue is the root: it is tiled down to the register tile, and the anchor and its fill are fused into every
+loop, so an accumulator is born, summed, finished and stored once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from ansorc.dialect_passes.schedule.words import OP, fuse, match_attribute, tile
+
+Values = Mapping[str, int]
+
+
+@dataclass
+class Script:
+    """A transform script in the making: its lines, and the handles that the next step needs."""
+
+    blocks: int
+    outer: tuple[int, ...]
+    reductions: tuple[int, ...]
+    lines: list[str] = field(default_factory=list[str])
+    extents: list[int] = field(default_factory=list[int])
+    """What the loops so far leave of [blocks, outer...]."""
+    level: int = 0
+    loops: dict[int, str] = field(default_factory=dict[int, str])
+    """Handle of the loop that walks over a dimension."""
+
+    def __post_init__(self) -> None:
+        self.extents = [self.blocks, *self.outer]
+        self.lines.append(match_attribute("%root0", "ansorc.root"))
+        self.lines += [match_attribute(f"%{name}0", f"ansorc.{name}") for name in self.followers]
+
+    @property
+    def followers(self) -> tuple[str, ...]:
+        """What is fused into the root's loops."""
+        return ("anchor", "fill") if self.reductions else ()
+
+    def descend(self, sizes: Sequence[int], kind: str) -> str:
+        """Tile the root and fuse what follows it; return the loop's handle."""
+        at, level = self.level, self.level + 1
+        loop = f"%loop{level}"
+        self.lines.append(tile(f"%root{at}", f"%root{level}", [loop], list(sizes), kind))
+        into = loop
+        for k, name in enumerate(self.followers):
+            self.lines.append(fuse(f"%{name}{at}", f"%{name}{level}", into, f"%into{level}_{k}"))
+            into = f"%into{level}_{k}"
+        self.level = level
+        return loop
+
+
+@dataclass(frozen=True, order=True)
+class Step(ABC):
+    """One step; its fields are names of decisions."""
+
+    @abstractmethod
+    def emit(self, values: Values, script: Script) -> None:
+        """Write the step."""
+
+    def fields(self) -> list[Any]:
+        """Return the fields in order, for JSON."""
+        return [getattr(self, f.name) for f in fields(self)]
+
+    @classmethod
+    def of(cls, raw: Sequence[Any]) -> Step:
+        """Make a step of what `fields` returned."""
+        return cls(*(tuple(value) if isinstance(value, list) else value for value in raw))
+
+
+@dataclass(frozen=True, order=True)
+class Block(Step):
+    """Split the channels; done on the linalg operations before the script (see `prepare`)."""
+
+    lanes: str
+    vectors: str
+
+    def emit(self, values: Values, script: Script) -> None:
+        """Nothing: the script sees channels that are split already."""
+
+
+@dataclass(frozen=True, order=True)
+class Parallel(Step):
+    """Cut [blocks, outer...] into chunks."""
+
+    chunks: tuple[str, ...]
+
+    def emit(self, values: Values, script: Script) -> None:
+        """Tile by `scf.forall`, unless one chunk is everything."""
+        sizes = [values[name] for name in self.chunks]
+        if sizes != script.extents:
+            cut = [0 if s == e else s for s, e in zip(sizes, script.extents, strict=True)]
+            script.descend(cut, "forall")
+            script.extents = sizes
+
+
+@dataclass(frozen=True, order=True)
+class Walk(Step):
+    """Walk over a chunk, one register tile at a time."""
+
+    tiles: tuple[str, ...]
+    """Tile of each of [blocks, outer...]; "" is one iteration."""
+    channels_inside: str
+
+    def emit(self, values: Values, script: Script) -> None:
+        """Tile by `scf.for`, one loop for each dimension that is longer than its tile."""
+        order = list(range(len(self.tiles)))
+        if values[self.channels_inside]:
+            order = [*order[1:], 0]
+        for dim in order:
+            size = values[self.tiles[dim]] if self.tiles[dim] else 1
+            if script.extents[dim] > size:
+                script.loops[dim] = script.descend([0] * dim + [size], "for")
+
+
+@dataclass(frozen=True, order=True)
+class Reduce(Step):
+    """Tile the anchor's reduction loops to one step, and unroll the innermost (or a whole small window)."""
+
+    unroll: str
+    window: bool
+
+    def emit(self, values: Values, script: Script) -> None:
+        """Tile the anchor alone."""
+        tiled = [1 if extent > 1 else 0 for extent in script.reductions]
+        if not any(tiled):
+            return
+        parallel = [0] * (len(script.extents) + 2)
+        loops = [f"%reduce{k}" for k, t in enumerate(tiled) if t]
+        script.lines.append(tile(f"%anchor{script.level}", "%step", loops, [*parallel, *tiled], "for"))
+        factor = values[self.unroll]
+        if factor == 1:
+            return
+        factors = [e for e in script.reductions if e > 1] if self.window else [factor]
+        chosen = loops if self.window else loops[-1:]
+        for loop, times in reversed(list(zip(chosen, factors, strict=True))):
+            script.lines.append(f"  transform.loop.unroll {loop} {{factor = {times}}} : {OP}")
+
+
+@dataclass(frozen=True, order=True)
+class Peel(Step):
+    """Give what a register tile leaves over a kernel of its own static size."""
+
+    tiles: tuple[str, ...]
+
+    def emit(self, values: Values, script: Script) -> None:
+        """Peel loops from the inside out."""
+        for dim in reversed(range(len(self.tiles))):
+            name = self.tiles[dim]
+            if not name or dim not in script.loops or script.extents[dim] % values[name] == 0:
+                continue
+            loop, cast, parts = script.loops[dim], f"%cast{dim}", f"%main{dim}, %rest{dim}"
+            script.lines += [
+                f'  {cast} = transform.cast {loop} : {OP} to !transform.op<"scf.for">',
+                f'  {parts} = transform.loop.peel {cast} : (!transform.op<"scf.for">) -> ({OP}, {OP})',
+            ]
+
+
+STEPS: dict[str, type[Step]] = {step.__name__: step for step in (Block, Parallel, Walk, Reduce, Peel)}
+"""Steps by the name that JSON has."""

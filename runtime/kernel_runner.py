@@ -1,0 +1,44 @@
+"""Run and time kernels in this process, without a library around them.
+
+A kernel may crash: whoever measures unknown candidates does it in a process that may die.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ansorc.runtime.llvm_binding import LoadedCode
+
+Array = NDArray[Any]
+ALIGNMENT = 64
+
+
+def aligned(shape: Sequence[int], dtype: Any) -> Array:
+    """Return an uninitialised C-contiguous array whose memory starts at a cache line."""
+    count = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    raw = np.empty(count + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + count].view(dtype).reshape(shape)
+
+
+class LoadedKernel:
+    """A kernel's steps over an array of buffers; `timer` is the library of `linking.timer_library`."""
+
+    def __init__(self, code: LoadedCode, steps: int, timer: Path) -> None:
+        self._code = code  # keeps the memory
+        self._table = ctypes.c_void_p(code.address("ansorc_host_steps"))
+        self._steps = steps
+        self._run = ctypes.CDLL(str(timer)).ansorc_timer_run
+        pointer, number = ctypes.c_void_p, ctypes.c_int64
+        self._run.argtypes, self._run.restype = [pointer, number, pointer, ctypes.c_int, number], number
+
+    def run(self, buffers: Sequence[Array], threads: int, calls: int = 1) -> float:
+        """Run `calls` times on buffers in the order of the kernel's bases; return seconds a call."""
+        bases = (ctypes.c_void_p * len(buffers))(*(b.ctypes.data for b in buffers))
+        return self._run(self._table, self._steps, bases, threads, calls) / calls * 1e-9

@@ -1,0 +1,198 @@
+"""The schedule language: legal candidates, their JSON form, and that each computes what its task says."""
+
+import json
+import random
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+from onnx_cases import graph_model
+
+from ansorc.compiler import kernel
+from ansorc.compiler.driver import read, to_tasks
+from ansorc.compiler.errors import IllegalDecisionError
+from ansorc.compiler.measure import nest_of_task, runnable
+from ansorc.compiler.options import Options
+from ansorc.compiler.sketch import analytic, register_tile
+from ansorc.compiler.sketch.candidate import Candidate, from_json
+from ansorc.compiler.sketch.decisions import space
+from ansorc.compiler.sketch.loop_nest import LoopNest, Operand
+from ansorc.compiler.target import parse_target
+from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
+
+HASWELL = machine_of(parse_target("haswell"))
+AVX512 = machine_of(parse_target("skylake-avx512"))
+
+
+def product(m: int, n: int, k: int) -> LoopNest:
+    """A matrix product of f32."""
+    operands = (
+        Operand((4 * k, 0, 4), 4 * m * k, False),
+        Operand((0, 4, 4 * n), 4 * k * n, True),
+        Operand((4 * n, 4, 0), 4 * m * n, False),
+    )
+    return LoopNest((m, n), (k,), operands, 4, True, 1.0)
+
+
+def test_every_candidate_is_legal_and_survives_json() -> None:
+    nest = product(12, 32, 8)
+    candidates = list(register_tile.enumerate_candidates(nest, HASWELL))
+    assert len(candidates) == len(set(candidates)) == register_tile.count_candidates(nest, HASWELL) > 100
+    for candidate in candidates:
+        assert register_tile.illegal(candidate, nest, HASWELL) is None
+        assert from_json(candidate.to_json()) == candidate
+    assert sorted(candidates) == sorted(candidates, key=lambda c: c)  # ordered
+
+
+def test_enumeration_is_lazy() -> None:
+    nest = product(4096, 4096, 4096)
+    assert len(list(islice(register_tile.enumerate_candidates(nest, AVX512), 3))) == 3
+
+
+def test_samples_and_neighbours_stay_in_the_space() -> None:
+    nest, generator = product(49, 96, 7), random.Random(1)
+    whole = set(register_tile.enumerate_candidates(nest, AVX512))
+    drawn = [register_tile.sample(nest, AVX512, generator) for _ in range(200)]
+    assert set(drawn) <= whole
+    assert len(set(drawn)) > 60
+    for candidate in drawn[:20]:
+        assert candidate is not None
+        near = list(register_tile.neighbours(candidate, nest, AVX512))
+        assert near
+        assert set(near) <= whole
+        for other in near:
+            assert sum(a != b for a, b in zip(candidate.decisions, other.decisions, strict=True)) == 1
+
+
+def test_the_same_seed_draws_the_same() -> None:
+    nest = product(49, 96, 7)
+    first, second = (register_tile.sample(nest, AVX512, random.Random(5)) for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize("machine", [HASWELL, AVX512])
+def test_accumulators_leave_registers_for_what_feeds_them(machine: object) -> None:
+    nest = product(60, 96, 64)
+    for candidate in register_tile.enumerate_candidates(nest, machine):  # type: ignore[arg-type]
+        vectors = candidate.values["vectors"]
+        assert register_tile.register_count(candidate) + vectors + 1 <= machine.vector_registers  # type: ignore[attr-defined]
+
+
+def changed(candidate: Candidate, **values: int) -> Candidate:
+    return Candidate(candidate.sketch, tuple({**candidate.values, **values}.items()))
+
+
+def test_refusals_name_the_decision_and_the_value() -> None:
+    nest = product(12, 32, 8)
+    candidate = analytic.choose(nest, HASWELL)
+    assert candidate is not None
+    for wrong, decision in (
+        (changed(candidate, lanes=3), "lanes"),
+        (changed(candidate, tile_0=40), "tile_0"),
+        (changed(candidate, chunk_blocks=7), "chunk_blocks"),
+        (changed(candidate, unroll=3), "unroll"),
+        (changed(candidate, other=1), "other"),
+        (Candidate(candidate.sketch, candidate.decisions[:-1]), "unroll"),
+    ):
+        error = register_tile.illegal(wrong, nest, HASWELL)
+        assert isinstance(error, IllegalDecisionError)
+        assert error.decision == decision
+        assert decision in str(error)
+    assert "12x33x8" in str(register_tile.illegal(candidate, product(12, 33, 8), HASWELL))
+
+
+def test_decisions_encode_to_numbers() -> None:
+    for decision in space(product(12, 32, 8)):
+        assert all(isinstance(number, float) for number in decision.encode(4))
+
+
+def test_the_default_prefers_wide_tiles_and_whole_rows() -> None:
+    chosen = analytic.choose(product(196, 256, 1024), AVX512)
+    assert chosen is not None
+    assert register_tile.register_count(chosen) >= 20
+    assert chosen.values["lanes"] == 16
+    cost = analytic.estimate(product(196, 256, 1024), AVX512, chosen.values)
+    assert cost.bound == "arithmetic"
+    assert cost.cycles >= 196 * 256 * 1024 / 16 / 2
+
+
+def test_a_task_without_vectors_has_no_default() -> None:
+    assert analytic.choose(product(196, 3, 8), AVX512) is None
+    assert register_tile.sample(product(196, 3, 8), AVX512, random.Random(0)) is None
+
+
+def convolution(channels: int, out: int, size: int, kernel: int, stride: int, group: int = 1) -> onnx.ModelProto:
+    generator = np.random.default_rng(channels + out)
+    x = generator.standard_normal((1, channels, size, size)).astype(np.float32)
+    w = generator.standard_normal((out, channels // group, kernel, kernel)).astype(np.float32)
+    b = generator.standard_normal(out).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"], ["c"], strides=[stride] * 2, pads=[kernel // 2] * 4, group=group),
+        helper.make_node("Relu", ["c"], ["y"]),
+    ]
+    return graph_model(nodes, {"x": x}, ["y"], {"w": w, "b": b})
+
+
+def matmul(m: int, n: int, k: int) -> onnx.ModelProto:
+    generator = np.random.default_rng(m + n + k)
+    x, w = (generator.standard_normal(s).astype(np.float32) for s in ((m, k), (k, n)))
+    return graph_model([helper.make_node("MatMul", ["x", "w"], ["y"])], {"x": x}, ["y"], {"w": w})
+
+
+MODELS = {
+    "conv 3x3": convolution(5, 32, 13, 3, 1),
+    "conv 3x3 stride 2": convolution(8, 48, 15, 3, 2),
+    "conv 1x1": convolution(24, 16, 9, 1, 1),
+    "depthwise": convolution(48, 48, 11, 3, 1, 48),
+    "matmul": matmul(23, 80, 19),
+    "matrix times vector": matmul(1, 64, 37),
+}
+
+
+def tasks_with_spaces(model: onnx.ModelProto, options: Options) -> Iterator[tuple[str, LoopNest]]:
+    for text in to_tasks(read(model, options), options).code.values():
+        nest = nest_of_task(text)
+        if nest is not None and nest.reductions:
+            yield text, nest
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_random_candidates_compute_their_task(name: str) -> None:
+    """Against the task's plain loops, on the default and on ten random candidates of its space."""
+    options, generator = Options(), random.Random(0)
+    machine = machine_of(options.target)
+    found = 0
+    for text, nest in tasks_with_spaces(MODELS[name], options):
+        plain = runnable(text, compile_task(TaskJob(text, "linalg", "object", options.target, unscheduled=True)))
+        arguments = plain.random_arguments(np.random.default_rng(1))
+        expected = plain.run(arguments)
+        scale = abs(expected).max()
+        drawn = {register_tile.sample(nest, machine, generator) for _ in range(10)}
+        for candidate in [None, *sorted(c for c in drawn if c is not None)]:
+            job = TaskJob(text, "linalg", "object", options.target, candidate=candidate)
+            result = runnable(text, compile_task(job)).run(arguments, threads=2)
+            tolerance = 2e-7 * (4 + nest.steps) * scale
+            assert abs(result - expected).max() <= tolerance, candidate and candidate.to_json()
+            found += 1
+    assert found >= 5
+
+
+def test_a_candidate_for_another_task_is_refused() -> None:
+    options = Options()
+    (text, _), *_ = tasks_with_spaces(MODELS["matmul"], options)
+    other = analytic.choose(product(12, 32, 8), machine_of(options.target))
+    with pytest.raises(IllegalDecisionError, match="12x32x8"):
+        compile_task(TaskJob(text, "linalg", "object", options.target, candidate=other))
+
+
+def test_json_says_what_a_candidate_is() -> None:
+    candidate = analytic.choose(product(12, 32, 8), HASWELL)
+    assert candidate is not None
+    raw = json.loads(candidate.to_json())
+    assert raw["sketch"]["kind"] == "register-tile"
+    assert raw["decisions"]["lanes"] == 8
+    assert "ansorc.lanes = 8" in register_tile.emit(candidate)
+    assert kernel.KINDS[0] == raw["sketch"]["kind"]
