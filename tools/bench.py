@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import importlib
+
 import click
 
-from ansorc.tools.bench_networks import networks
-from ansorc.tools.bench_ops import ops
-from ansorc.tools.bench_peak import peak
+SUBCOMMANDS = ("networks", "ops", "peak")
+"""Each is a function of that name in `bench_NAME.py`."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Subcommands(click.Group):
+    """Imports a subcommand when it is asked for: `networks` loads libraries in a process without the compiler."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the names."""
+        return list(SUBCOMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one."""
+        if cmd_name not in SUBCOMMANDS:
+            return None
+        return getattr(importlib.import_module(f"ansorc.tools.bench_{cmd_name}"), cmd_name)
+
+
+@click.group(cls=Subcommands, context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
     """Measure compiled models and kernels beside other engines."""
-
-
-for _subcommand in (networks, ops, peak):
-    command.add_command(_subcommand)
 
 
 def main() -> None:
