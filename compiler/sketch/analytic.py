@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from math import prod
+from math import gcd, prod
 
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.sketch.decisions import Values, divisors, space, tileable
@@ -34,6 +34,9 @@ TILE_CYCLES = 30.0
 """What a register tile costs besides its arithmetic: loops, addresses, a pipeline that starts empty."""
 STREAM_CYCLES = 0.06
 """Every row of a register tile is one more stream to fetch, every reduction step; one in another page is another."""
+L1_WAYS, L2_WAYS, CACHE_LINE = 12, 16, 64
+PACK_CYCLES, PACK_BYTES_A_CYCLE = 3_000.0, 12.0
+"""Packing is a parallel step more, and a copy with strides."""
 OVERLAP = 0.25
 """The share of the lesser costs that the greatest does not hide."""
 
@@ -82,7 +85,7 @@ def choose(nest: LoopNest, machine: Machine) -> Candidate | None:
 
 def _tiles(nest: LoopNest, machine: Machine, chosen: Values) -> Iterator[dict[str, int]]:
     """Yield every register tile that uses at least half of the registers that any tile can."""
-    tiles = [d for d in space(nest) if d.name == "vectors" or d.name.startswith("tile_")]
+    tiles = [d for d in space(nest) if d.name in ("vectors", "pack") or d.name.startswith("tile_")]
 
     def walk(made: dict[str, int], left: int) -> Iterator[dict[str, int]]:
         if left == len(tiles):
@@ -158,7 +161,7 @@ def estimate(nest: LoopNest, machine: Machine, values: Values) -> Cost:
     vector_bytes = lanes * nest.element_bytes
     tiles, arithmetic, l2 = 0, 0.0, 0.0
     panel = steps * vectors * vector_bytes if nest.contraction else 0
-    from_l2 = panel > 0.75 * machine.l1_bytes
+    fetched = panel / _panel_bytes_a_cycle(nest, machine, values, panel) if panel else 0.0
     for sizes, times in _tile_kinds(nest, values):
         count, rows = times * blocks, prod(sizes)
         tiles += count
@@ -166,8 +169,28 @@ def estimate(nest: LoopNest, machine: Machine, values: Values) -> Cost:
         cycles = _step_cycles(nest, rows, vectors) + (STREAM_CYCLES * streams if nest.contraction else 0)
         arithmetic += count * (steps * cycles + TILE_CYCLES)
         arithmetic += count * rows * vectors * (1 + nest.epilogue_cycles)
-        l2 += count * (panel * from_l2 + _input_bytes(nest) * rows / max(1, prod(nest.outer))) / L2_BYTES_A_CYCLE
-    return Cost(arithmetic, l2, _memory_bytes(nest, machine, values, panel, tiles // blocks) / MEMORY_BYTES_A_CYCLE)
+        l2 += count * (fetched + _input_bytes(nest) * rows / max(1, prod(nest.outer)) / L2_BYTES_A_CYCLE)
+    memory = _memory_bytes(nest, machine, values, panel, tiles // blocks) / MEMORY_BYTES_A_CYCLE
+    if values.get("pack") and nest.packable is not None:
+        arithmetic += PACK_CYCLES + 2 * nest.packable.size / PACK_BYTES_A_CYCLE
+    return Cost(arithmetic, l2, memory)
+
+
+def _panel_bytes_a_cycle(nest: LoopNest, machine: Machine, values: Values, panel: int) -> float:
+    """Return how fast a register tile reads its panel: from the nearest cache that holds it.
+
+    Rows that lie a power of two apart share the sets of a cache: of a panel that is not packed, less fits.
+    """
+    operand = nest.packable
+    apart = 0
+    if operand is not None and not values.get("pack"):
+        apart = min((s for s in operand.strides[len(nest.parallel) :] if s), default=0)
+    for size, ways, speed in ((machine.l1_bytes, L1_WAYS, float("inf")), (machine.l2_bytes, L2_WAYS, L2_BYTES_A_CYCLE)):
+        way = size // ways
+        rows = size if apart < CACHE_LINE else way // gcd(apart, way) * ways
+        if panel <= 0.75 * size and nest.steps <= 0.75 * rows:
+            return speed
+    return MEMORY_BYTES_A_CYCLE
 
 
 def _tile_kinds(nest: LoopNest, values: Values) -> Iterator[tuple[tuple[int, ...], int]]:

@@ -77,6 +77,14 @@ class Vectors(Decision):
 
 
 @dataclass(frozen=True, order=True)
+class PackOperand(Decision):
+    """Whether what is read by channels is packed into panels first, at run time (1); weights always are, before."""
+
+    def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
+        return (0, 1) if nest.packable is not None and nest.outer[-1] > 1 else (0,)
+
+
+@dataclass(frozen=True, order=True)
 class RegisterTile(Decision):
     """Iterations of one outer loop in a register tile; the loops before it in the space are decided already."""
 
@@ -156,7 +164,7 @@ def space(nest: LoopNest) -> tuple[Decision, ...]:
     named = {t.dim: t.name for t in tiles}
     chunks = [Chunk("chunk_blocks", "blocks", "")]
     chunks += [Chunk(f"chunk_{k}", str(k), named.get(k, "")) for k in range(len(nest.outer))]
-    return (Lanes("lanes"), Vectors("vectors"), *tiles, *chunks, ChannelsInside("channels_inside"),
+    return (Lanes("lanes"), Vectors("vectors"), PackOperand("pack"), *tiles, *chunks, ChannelsInside("channels_inside"),
             UnrollReduction("unroll"))  # fmt: skip
 
 

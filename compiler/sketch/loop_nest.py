@@ -27,6 +27,7 @@ class Operand:
     """Bytes of the whole tensor."""
     constant: bool
     """Whether it is a weight, whose memory a schedule may reorder ahead of time."""
+    shape: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, order=True)
@@ -51,6 +52,15 @@ class LoopNest:
         return self.parallel[:-1]
 
     @property
+    def packable(self) -> Operand | None:
+        """What is read by channels and may be packed at run time: an argument, not a weight."""
+        if not self.contraction or len(self.parallel) < 2:
+            return None
+        channel = len(self.parallel) - 1
+        found = [o for o in self.operands[:-1] if o.strides[channel] == self.element_bytes]
+        return found[0] if len(found) == 1 and not found[0].constant and len(found[0].shape) > 1 else None
+
+    @property
     def steps(self) -> int:
         """Iterations of the reduction loops together."""
         return prod(self.reductions)
@@ -62,7 +72,7 @@ def loop_nest(task: TaskShape, constants: frozenset[int]) -> LoopNest:
     count = segments(op)[0]
     width = max(1, getattr(ir.RankedTensorType(task.root.results[0].type).element_type, "width", 64) // 8)
     operands = [
-        Operand(_strides(value, m), _bytes(value), _is_constant(value, constants))
+        Operand(_strides(value, m), _bytes(value), _is_constant(value, constants), tuple(shape(value)))
         for value, m in zip(list(op.operands)[: count + 1], indexing_maps(op), strict=False)
     ]
     return LoopNest(

@@ -14,11 +14,13 @@ from ansorc.compiler.errors import IllegalDecisionError
 from ansorc.compiler.sketch.candidate import Candidate, Sketch
 from ansorc.compiler.sketch.decisions import Decision, space, tileable
 from ansorc.compiler.sketch.loop_nest import LoopNest
-from ansorc.compiler.sketch.steps import Block, Parallel, Peel, Reduce, Script, Walk
+from ansorc.compiler.sketch.steps import Block, Pack, Parallel, Peel, Reduce, Script, Walk
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.words import cse, match_ops, patterns, script
 
 KIND = "register-tile"
+PREPARED = ("lanes", "vectors", "pack")
+"""Decisions that are made on the linalg operations before the script."""
 
 
 def sketch(nest: LoopNest) -> Sketch:
@@ -26,7 +28,9 @@ def sketch(nest: LoopNest) -> Sketch:
     tiled = tileable(nest)
     tiles = ("", *(f"tile_{k}" if k in tiled else "" for k in range(len(nest.outer))))
     chunks = ("chunk_blocks", *(f"chunk_{k}" for k in range(len(nest.outer))))
-    steps = (Block("lanes", "vectors"), Parallel(chunks), Walk(tiles, "channels_inside"))
+    operand = nest.packable
+    pack = (Pack("pack", len(operand.shape) - 1, operand.shape[-2]),) if operand is not None else ()
+    steps = (Block("lanes", "vectors"), *pack, Parallel(chunks), Walk(tiles, "channels_inside"))
     reduce = (Reduce("unroll", not nest.contraction),) if nest.reductions else ()
     return Sketch(KIND, nest.parallel, nest.reductions, (*steps, *reduce, Peel(tiles)))
 
@@ -49,7 +53,7 @@ def emit(candidate: Candidate) -> str:
         cse("%f"),
         patterns("%f", "linalg.fold_unit_extent_dims_via_slices", "canonicalization"),
         cse("%f"),
-        attributes=f"ansorc.lanes = {values['lanes']} : i64, ansorc.vectors = {values['vectors']} : i64",
+        attributes=", ".join(f"ansorc.{name} = {values[name]} : i64" for name in PREPARED),
     )
 
 

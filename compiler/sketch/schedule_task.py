@@ -11,7 +11,7 @@ from ansorc.compiler.sketch import analytic, register_tile
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.sketch.loop_nest import LoopNest, loop_nest
 from ansorc.dialect_passes.ir_walk import functions
-from ansorc.dialect_passes.schedule import block_channels, rows
+from ansorc.dialect_passes.schedule import block_channels, pack_operand, rows
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import NoSingleAnchor, TaskShape, analyse
@@ -70,14 +70,17 @@ def replay(module: ir.Module, script: str) -> Schedule:
     function = next(functions(module))
     try:
         attributes = ir.Module.parse(script, module.context).operation.attributes
-        lanes, vectors = (ir.IntegerAttr(attributes[f"ansorc.{name}"]).value for name in ("lanes", "vectors"))
+        lanes, vectors, pack = (ir.IntegerAttr(attributes[f"ansorc.{n}"]).value for n in register_tile.PREPARED)
     except (ir.MLIRError, KeyError) as error:  # pyright: ignore[reportAttributeAccessIssue]
         raise UnusableScriptError(str(error)) from error
     try:
         task = analyse(function)
         if lanes < 1 or vectors < 1 or not task.parallel or task.parallel[-1] % (lanes * vectors):
             raise UnusableScriptError(f"{vectors} vectors of {lanes} lanes do not divide the channels of the task")
-        return Schedule(register_tile.KIND, script, _prepare(function, task, lanes, vectors), vectorize=True)
+        if pack and nest_of(function, task).packable is None:
+            raise UnusableScriptError("the task has no operand to pack")
+        packings = _prepare(function, task, lanes, vectors, bool(pack))
+        return Schedule(register_tile.KIND, script, packings, vectorize=True)
     except (NoSingleAnchor, CannotBlock) as error:
         raise UnusableScriptError(f"the task has no register tiles: {error}") from error
 
@@ -91,14 +94,17 @@ def nest_of(function: ir.Operation, task: TaskShape) -> LoopNest:
 
 def _register_tile(function: ir.Operation, task: TaskShape, candidate: Candidate) -> Schedule:
     values = candidate.values
-    packings = _prepare(function, task, values["lanes"], values["vectors"])
+    packings = _prepare(function, task, values["lanes"], values["vectors"], bool(values["pack"]))
     return Schedule(register_tile.KIND, register_tile.emit(candidate), packings, vectorize=True, candidate=candidate)
 
 
-def _prepare(function: ir.Operation, task: TaskShape, lanes: int, vectors: int) -> dict[int, Packing]:
-    """Mark the operations that a script names, and split the channels."""
+def _prepare(function: ir.Operation, task: TaskShape, lanes: int, vectors: int, pack: bool) -> dict[int, Packing]:
+    """Mark the operations that a script names, split the channels, and pack."""
     with function.context:
         for name, op in (("root", task.root), ("anchor", task.anchor), ("fill", task.fill)):
             if op is not None:
                 op.attributes[f"ansorc.{name}"] = ir.UnitAttr.get()
-    return block_channels.run(function, lanes, vectors)
+    packings = block_channels.run(function, lanes, vectors)
+    if pack:
+        pack_operand.run(function)
+    return packings

@@ -1,6 +1,7 @@
 """The steps that a sketch is made of, and what each writes into the transform script.
 
     Block      channels become [blocks][vectors][lanes]
+    Pack       an operand is copied into panels, by chunks of one
     Parallel   the root's loops are cut into chunks for `scf.forall`; anchor and fill move inside
     Walk       loops over what a chunk has of one dimension, a register tile at a time
     Reduce     the anchor's reduction loops
@@ -20,6 +21,8 @@ from typing import Any
 from ansorc.dialect_passes.schedule.words import OP, fuse, match_attribute, tile
 
 Values = Mapping[str, int]
+ROWS_AT_ONCE = 4
+"""Most rows of a panel that a step of packing copies."""
 
 
 @dataclass
@@ -86,6 +89,30 @@ class Block(Step):
 
     def emit(self, values: Values, script: Script) -> None:
         """Nothing: the script sees channels that are split already."""
+
+
+@dataclass(frozen=True, order=True)
+class Pack(Step):
+    """Copy an operand into panels; the copy is made before the script (see `pack_operand`)."""
+
+    pack: str
+    leading: int
+    """Dims of the packed operand before the last of its rows, the vectors and the lanes: chunks take one of each."""
+    rows: int
+    """Extent of the last of its rows."""
+
+    def emit(self, values: Values, script: Script) -> None:
+        """Tile the copy to some rows of one panel."""
+        if not values[self.pack]:
+            return
+        together = max(d for d in range(1, ROWS_AT_ONCE + 1) if self.rows % d == 0)
+        script.lines += [
+            match_attribute("%pack0", "ansorc.pack"),
+            tile("%pack0", "%pack1", ["%panels"], [1] * self.leading, "forall"),
+            tile("%pack1", "%pack2", ["%rows"], [0] * self.leading + [together], "for"),
+            # At once: as an identity it would be folded into a copy of slices, which stays scalar.
+            f"  transform.structured.vectorize %pack2 : {OP}",
+        ]
 
 
 @dataclass(frozen=True, order=True)
@@ -165,5 +192,5 @@ class Peel(Step):
             ]
 
 
-STEPS: dict[str, type[Step]] = {step.__name__: step for step in (Block, Parallel, Walk, Reduce, Peel)}
+STEPS: dict[str, type[Step]] = {step.__name__: step for step in (Block, Pack, Parallel, Walk, Reduce, Peel)}
 """Steps by the name that JSON has."""

@@ -142,12 +142,20 @@ def matmul(m: int, n: int, k: int) -> onnx.ModelProto:
     return graph_model([helper.make_node("MatMul", ["x", "w"], ["y"])], {"x": x}, ["y"], {"w": w})
 
 
+def activations(m: int, n: int, k: int) -> onnx.ModelProto:
+    """A product of two inputs: what is read by channels is no weight, and may be packed at run time."""
+    generator = np.random.default_rng(m + n + k)
+    x, y = (generator.standard_normal(s).astype(np.float32) for s in ((3, m, k), (3, k, n)))
+    return graph_model([helper.make_node("MatMul", ["x", "w"], ["y"])], {"x": x, "w": y}, ["y"])
+
+
 MODELS = {
     "conv 3x3": convolution(5, 32, 13, 3, 1),
     "conv 3x3 stride 2": convolution(8, 48, 15, 3, 2),
     "conv 1x1": convolution(24, 16, 9, 1, 1),
     "depthwise": convolution(48, 48, 11, 3, 1, 48),
     "matmul": matmul(23, 80, 19),
+    "product of activations": activations(30, 64, 12),
     "matrix times vector": matmul(1, 64, 37),
 }
 
@@ -178,6 +186,21 @@ def test_random_candidates_compute_their_task(name: str) -> None:
             assert abs(result - expected).max() <= tolerance, candidate and candidate.to_json()
             found += 1
     assert found >= 5
+
+
+def test_operands_far_apart_in_memory_are_packed() -> None:
+    far, near, weight = (
+        LoopNest(
+            (n, n), (n,),
+            (Operand((4 * n, 0, 4), 4 * n * n, False, (n, n)), Operand((0, 4, 4 * n), 4 * n * n, constant, (n, n)),
+             Operand((4 * n, 4, 0), 4 * n * n, False, (n, n))),
+            4, True, 1.0,
+        )
+        for n, constant in ((1024, False), (64, False), (1024, True))
+    )  # fmt: skip
+    chosen = [analytic.choose(nest, AVX512) for nest in (far, near, weight)]
+    assert [c.values["pack"] for c in chosen if c is not None] == [1, 0, 0]
+    assert "ansorc.pack" in register_tile.emit(chosen[0])  # type: ignore[arg-type]
 
 
 def test_a_candidate_for_another_task_is_refused() -> None:
