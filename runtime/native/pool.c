@@ -15,6 +15,9 @@
 enum {
   SPIN_NS = 50 * 1000,
   /* The region word is number << THREAD_BITS | threads; threads 0 tells the workers to end. */
+  /* A thread takes its share of the chunks in four blocks, then looks at the shares of some others. */
+  BLOCKS = 4,
+  VICTIMS = 8,
   THREAD_BITS = 11,
   THREAD_MASK = (1 << THREAD_BITS) - 1
 };
@@ -28,11 +31,16 @@ struct region {
   int64_t spin_ns;
 };
 
+/* How many chunks of a thread's share are taken; a line of the cache each. */
+struct share {
+  _Alignas(128) _Atomic int64_t taken;
+};
+
 static struct {
   struct wait_word region_word; /* changes when a region starts */
   struct wait_word phase;       /* changes when a barrier opens */
   _Alignas(128) _Atomic int arrived;
-  _Alignas(128) _Atomic int64_t next_chunk;
+  struct share shares[ANSORC_MAX_THREADS];
   _Alignas(128) _Atomic int busy;
   struct region region;
   int workers;
@@ -51,7 +59,7 @@ static void pool_forget(void) {
   wait_init(&pool.region_word);
   wait_init(&pool.phase);
   atomic_store(&pool.arrived, 0);
-  atomic_store(&pool.next_chunk, 0);
+  for (int i = 0; i < ANSORC_MAX_THREADS; i++) atomic_store(&pool.shares[i].taken, 0);
   atomic_store(&pool.busy, 0);
   pool.workers = 0;
   pool.ids = NULL;
@@ -98,39 +106,46 @@ int ansorc_pool_cores(void) {
   return online > 0 ? (int)online : 1;
 }
 
-/* Wait until all threads of the region are here. The last one resets the chunk counter. */
+/* Wait until all threads of the region are here. The last one gives every share back. */
 static void barrier(const struct region *region) {
   uint32_t phase = atomic_load_explicit(&pool.phase.value, memory_order_relaxed);
   if (atomic_fetch_add(&pool.arrived, 1) + 1 == region->threads) {
     atomic_store_explicit(&pool.arrived, 0, memory_order_relaxed);
-    atomic_store_explicit(&pool.next_chunk, 0, memory_order_relaxed);
+    for (int i = 0; i < region->threads; i++)
+      atomic_store_explicit(&pool.shares[i].taken, 0, memory_order_relaxed);
     wait_publish(&pool.phase, phase + 1);
     return;
   }
   wait_change(&pool.phase, phase, region->spin_ns);
 }
 
-static void run_chunks(const struct ansorc_step *step, const struct region *region) {
-  /* Four blocks a thread: late or slow threads are evened out at four atomic adds each. */
-  int64_t block = step->chunks / ((int64_t)region->threads * 4);
-  if (block < 1) block = 1;
-  for (;;) {
-    int64_t lo = atomic_fetch_add_explicit(&pool.next_chunk, block, memory_order_relaxed);
-    if (lo >= step->chunks) return;
-    int64_t hi = step->chunks - lo > block ? lo + block : step->chunks;
-    step->call(region->bases, lo, hi);
+/* Every thread has a share of neighbouring chunks, the same in steps of equal extents: what it wrote in one step, it
+ * finds in its own cache in the next. Late or slow threads are evened out by those that are done with theirs. */
+static void run_chunks(const struct ansorc_step *step, const struct region *region, int index) {
+  int threads = region->threads, victims = threads < VICTIMS ? threads : VICTIMS;
+  for (int k = 0; k < victims; k++) {
+    int owner = (index + k) % threads;
+    int64_t start = step->chunks * owner / threads, end = step->chunks * (owner + 1) / threads;
+    int64_t block = (end - start) / BLOCKS;
+    if (block < 1) block = 1;
+    _Atomic int64_t *taken = &pool.shares[owner].taken;
+    while (atomic_load_explicit(taken, memory_order_relaxed) < end - start) {
+      int64_t lo = start + atomic_fetch_add_explicit(taken, block, memory_order_relaxed);
+      if (lo >= end) break;
+      step->call(region->bases, lo, end - lo > block ? lo + block : end);
+    }
   }
 }
 
-static void walk(const struct region *region, int is_caller) {
+static void walk(const struct region *region, int index) {
   for (int64_t i = 0; i < region->count; i++) {
     const struct ansorc_step *step = &region->steps[i];
     if (step->chunks > 1) {
-      run_chunks(step, region);
+      run_chunks(step, region, index);
       barrier(region);
       continue;
     }
-    if (is_caller && step->chunks == 1) step->call(region->bases, 0, 1);
+    if (index == 0 && step->chunks == 1) step->call(region->bases, 0, 1);
     /* Serial steps in a row are the caller's; the others wait for the next parallel one only. */
     if (i + 1 < region->count && region->steps[i + 1].chunks > 1) barrier(region);
   }
@@ -152,7 +167,7 @@ static void *worker(void *argument) {
     }
     struct region region = pool.region;
     spin_ns = region.spin_ns;
-    walk(&region, 0);
+    walk(&region, index);
   }
 }
 
@@ -214,7 +229,7 @@ void ansorc_pool_run(const struct ansorc_step *steps, int64_t count, void *const
     pool.region = (struct region){steps, count, bases, threads,
                                   threads > pool.cores ? 0 : SPIN_NS};
     start_region(threads);
-    walk(&pool.region, 1);
+    walk(&pool.region, 0);
   } else {
     run_serially(steps, count, bases);
   }
