@@ -102,8 +102,11 @@ def to_tasks(source: Program, options: Options) -> Program:
 
 
 def dump(source: Program, options: Options, folder: Path) -> None:
-    """Write every stage of MLIR, and each task's transform script, into a folder."""
+    """Write every stage of MLIR, and each task alone with its transform script, into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
+    if source.stage == "linalg":
+        for name, text in source.code.items():
+            (folder / f"{name}.mlir").write_text(text)
     for stage in LATER[source.stage]:
         path = folder / f"{source.name}.{stage}.mlir"
         if stage == source.stage:

@@ -70,9 +70,12 @@ def replay(module: ir.Module, script: str) -> Schedule:
     function = next(functions(module))
     try:
         attributes = ir.Module.parse(script, module.context).operation.attributes
-        lanes, vectors, pack = (ir.IntegerAttr(attributes[f"ansorc.{n}"]).value for n in register_tile.PREPARED)
-    except (ir.MLIRError, KeyError) as error:  # pyright: ignore[reportAttributeAccessIssue]
+    except ir.MLIRError as error:  # pyright: ignore[reportAttributeAccessIssue]
         raise UnusableScriptError(str(error)) from error
+    missing = [name for n in register_tile.PREPARED if (name := f"ansorc.{n}") not in attributes]
+    if missing:
+        raise UnusableScriptError(f"its module has no attribute {missing[0]}: it is not of kind {register_tile.KIND}")
+    lanes, vectors, pack = (ir.IntegerAttr(attributes[f"ansorc.{n}"]).value for n in register_tile.PREPARED)
     try:
         task = analyse(function)
         if lanes < 1 or vectors < 1 or not task.parallel or task.parallel[-1] % (lanes * vectors):

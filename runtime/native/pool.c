@@ -28,6 +28,7 @@ struct region {
   int64_t count;
   void *const *bases;
   int threads;
+  int caller_core; /* -1 where it is not known, or does not matter */
   int64_t spin_ns;
 };
 
@@ -40,6 +41,7 @@ static struct {
   struct wait_word region_word; /* changes when a region starts */
   struct wait_word phase;       /* changes when a barrier opens */
   _Alignas(128) _Atomic int arrived;
+  _Atomic int opener_core; /* who opened the last barrier, if its threads have a core each */
   struct share shares[ANSORC_MAX_THREADS];
   _Alignas(128) _Atomic int busy;
   struct region region;
@@ -106,6 +108,30 @@ int ansorc_pool_cores(void) {
   return online > 0 ? (int)online : 1;
 }
 
+static int current_core(void) {
+#if defined(__linux__)
+  return sched_getcpu();
+#else
+  return -1;
+#endif
+}
+
+/* A thread that slept is often woken on the core of the thread that woke it, and the two take turns there until the
+ * system looks again, tens of milliseconds later: move to another core at once. */
+static void leave_core(int core) {
+#if defined(__linux__)
+  if (core < 0 || core != current_core()) return;
+  cpu_set_t allowed, others;
+  if (core >= CPU_SETSIZE || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+  others = allowed;
+  CPU_CLR(core, &others);
+  if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return;
+  sched_setaffinity(0, sizeof allowed, &allowed);
+#else
+  (void)core;
+#endif
+}
+
 /* Wait until all threads of the region are here. The last one gives every share back. */
 static void barrier(const struct region *region) {
   uint32_t phase = atomic_load_explicit(&pool.phase.value, memory_order_relaxed);
@@ -113,10 +139,13 @@ static void barrier(const struct region *region) {
     atomic_store_explicit(&pool.arrived, 0, memory_order_relaxed);
     for (int i = 0; i < region->threads; i++)
       atomic_store_explicit(&pool.shares[i].taken, 0, memory_order_relaxed);
+    if (region->caller_core >= 0) atomic_store(&pool.opener_core, current_core());
     wait_publish(&pool.phase, phase + 1);
     return;
   }
-  wait_change(&pool.phase, phase, region->spin_ns);
+  int slept;
+  wait_change(&pool.phase, phase, region->spin_ns, &slept);
+  if (slept && region->caller_core >= 0) leave_core(atomic_load(&pool.opener_core));
 }
 
 /* Every thread has a share of neighbouring chunks, the same in steps of equal extents: what it wrote in one step, it
@@ -157,7 +186,8 @@ static void *worker(void *argument) {
   int64_t spin_ns = 0;
   inside = 1; /* a kernel that calls ansorc_run is refused on every thread */
   for (;;) {
-    seen = wait_change(&pool.region_word, seen, spin_ns);
+    int slept;
+    seen = wait_change(&pool.region_word, seen, spin_ns, &slept);
     int threads = (int)(seen & THREAD_MASK);
     if (threads == 0) return NULL;
     /* Who does not take part must not look at the region: the next one may be written already. */
@@ -167,6 +197,7 @@ static void *worker(void *argument) {
     }
     struct region region = pool.region;
     spin_ns = region.spin_ns;
+    if (slept) leave_core(region.caller_core);
     walk(&region, index);
   }
 }
@@ -226,8 +257,9 @@ void ansorc_pool_run(const struct ansorc_step *steps, int64_t count, void *const
   if (threads > 1) {
     /* More threads than cores: a spinning thread keeps the core from the one it waits for. */
     if (pool.cores == 0) pool.cores = ansorc_pool_cores();
-    pool.region = (struct region){steps, count, bases, threads,
-                                  threads > pool.cores ? 0 : SPIN_NS};
+    int fits = threads <= pool.cores;
+    pool.region = (struct region){steps, count, bases, threads, fits ? current_core() : -1,
+                                  fits ? SPIN_NS : 0};
     start_region(threads);
     walk(&pool.region, 0);
   } else {

@@ -48,9 +48,10 @@ static inline int64_t wait_clock_ns(void) {
   return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* Return the value once it is no longer `seen`; spins for at most `spin_ns` first. */
-static inline uint32_t wait_change(struct wait_word *word, uint32_t seen, int64_t spin_ns) {
+/* Return the value once it is no longer `seen`; spins for at most `spin_ns` first. Says whether it slept. */
+static inline uint32_t wait_change(struct wait_word *word, uint32_t seen, int64_t spin_ns, int *slept) {
   uint32_t value;
+  *slept = 0;
   int64_t until = 0;
   for (int round = 0;; round++) {
     value = atomic_load_explicit(&word->value, memory_order_acquire);
@@ -63,6 +64,7 @@ static inline uint32_t wait_change(struct wait_word *word, uint32_t seen, int64_
       if (now >= until) break;
     }
   }
+  *slept = 1;
   /* sleepers, then value; the waker writes value, then reads sleepers: one of both sees the other. */
   atomic_fetch_add(&word->sleepers, 1);
 #if defined(__linux__)
