@@ -13,7 +13,8 @@
 #include "wait.h"
 
 enum {
-  SPIN_NS = 50 * 1000,
+  /* Longer than it takes to move a thread to another core: who slept in the meantime would be woken back. */
+  SPIN_NS = 500 * 1000,
   /* The region word is number << THREAD_BITS | threads; threads 0 tells the workers to end. */
   /* A thread takes its share of the chunks in four blocks, then looks at the shares of some others. */
   BLOCKS = 4,
