@@ -16,7 +16,7 @@ from mlir.passmanager import PassManager
 
 from ansorc.compiler.errors import UnusableScriptError
 from ansorc.compiler.sketch.candidate import Candidate
-from ansorc.compiler.sketch.schedule_task import KINDS, replay, schedule
+from ansorc.compiler.sketch.schedule_task import KINDS, Schedule, replay, schedule
 from ansorc.dialect_passes.ir_walk import functions
 from ansorc.dialect_passes.lower import (
     collapse_loops,
@@ -95,19 +95,26 @@ def advance(module: ir.Module, stage: str, machine: Machine) -> str:
     return "llvm-mlir"
 
 
-def to_scheduled(
+def plan(
     module: ir.Module,
     machine: Machine,
     kinds: tuple[str, ...] = KINDS,
     candidate: Candidate | None = None,
     replayed: str = "",
-) -> str:
-    """Take the module from `linalg` to `scheduled`; return the transform script that was applied.
+) -> Schedule:
+    """Prepare a module of the stage `linalg` for its schedule, and return that; `to_scheduled` comes next.
 
-    The schedule is a script to be `replayed`, a `candidate`, or the default of the first of `kinds` that fits.
+    The schedule is a script to be `replayed`, a `candidate`, or the default of one of `kinds`.
     """
     prepare(module)
-    chosen = replay(module, replayed) if replayed else schedule(module, machine, kinds, candidate)
+    return replay(module, replayed) if replayed else schedule(module, machine, kinds, candidate)
+
+
+def to_scheduled(module: ir.Module, chosen: Schedule) -> str:
+    """Apply a planned schedule; return the transform script that was applied.
+
+    Raises UnusableScriptError where a script that is no candidate's changes nothing.
+    """
     script = chosen.script
     if chosen.kind == "loops":
         explicit_copies.run(module)
@@ -116,6 +123,7 @@ def to_scheduled(
         run_passes(module, GENERALIZE)  # copies into destinations are operations to tile, too
         script = loops.emit(next(functions(module)))
     if script is not None:
+        replayed = chosen.vectorize and chosen.candidate is None
         before = str(module) if replayed else ""
         transform(module, script)
         if replayed and str(module) == before:

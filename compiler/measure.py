@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from ansorc.compiler import kernel
 from ansorc.compiler.host import Place, Step, steps_ir
 from ansorc.compiler.knobs import read_knobs
-from ansorc.compiler.sketch.loop_nest import LoopNest
-from ansorc.compiler.sketch.schedule_task import nest_of
+from ansorc.compiler.sketch.kind import TaskSpace
+from ansorc.compiler.sketch.kinds import spaces
 from ansorc.compiler.target import Target, parse_target
 from ansorc.compiler.task_job import TaskCode
 from ansorc.dialect_passes.ir_walk import body, functions, shape
-from ansorc.dialect_passes.schedule.block_channels import CannotBlock
-from ansorc.dialect_passes.schedule.shape_of_task import NoSingleAnchor, analyse
+from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.runtime import linking
 from ansorc.runtime.kernel_runner import LoadedKernel, aligned
 from ansorc.runtime.llvm_binding import LoadedCode, compile_ir
@@ -48,16 +47,12 @@ def types_of_task(text: str) -> tuple[TensorType, ...]:
         return tuple(TensorType(tuple(shape(v)), DTYPES[k]) for v, k in zip(values, kinds, strict=True))
 
 
-def nest_of_task(text: str) -> LoopNest | None:
-    """Return the loops of a task as its schedule sees them; None where it has no register tiles."""
+def spaces_of_task(text: str, machine: Machine) -> list[TaskSpace[Any]]:
+    """Return the spaces of candidates that a task has, one for each kind of schedule that fits it."""
     with kernel.context(), ir.Location.unknown():
         module = ir.Module.parse(text)
         kernel.prepare(module)
-        function = next(functions(module))
-        try:
-            return nest_of(function, analyse(function))
-        except (NoSingleAnchor, CannotBlock):
-            return None
+        return spaces(next(functions(module)), machine)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ def schedule(module: ir.Module, target: str = "native", kind: str = "", script: 
     A script is replayed as it is, perhaps edited by hand.
     """
     text = Path(script).read_text() if script else ""
-    kernel.to_scheduled(module, machine_of(parse_target(target)), (kind,) if kind else KINDS, replayed=text)
+    kinds = (kind,) if kind else KINDS
+    kernel.to_scheduled(module, kernel.plan(module, machine_of(parse_target(target)), kinds, replayed=text))
 
 
 def unscheduled(module: ir.Module) -> None:

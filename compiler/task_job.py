@@ -9,6 +9,7 @@ from mlir import ir
 from ansorc.compiler import kernel
 from ansorc.compiler.kernel import KernelFacts
 from ansorc.compiler.sketch.candidate import Candidate
+from ansorc.compiler.sketch.kinds import SKETCHED
 from ansorc.compiler.sketch.schedule_task import KINDS
 from ansorc.compiler.target import Target
 from ansorc.dialect_passes.ir_walk import text_of
@@ -56,6 +57,15 @@ def machine_of(target: Target) -> Machine:
     )  # fmt: skip
 
 
+class ScheduleFailedError(Exception):
+    """A default schedule does not fit its task after all."""
+
+    def __init__(self, kind: str, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.kind = kind
+        self.cause = cause
+
+
 SCHEDULE_FAILURES = (ir.MLIRError, ResultNotInPlaceError)  # pyright: ignore[reportAttributeAccessIssue]
 """What a schedule that does not fit a task ends in; anything else is a mistake of ours, and is not hidden."""
 
@@ -68,13 +78,15 @@ def compile_task(job: TaskJob) -> TaskCode:
     """
     if job.candidate is not None or job.stage != "linalg" or job.unscheduled:
         return _compile(job, job.kinds)
-    failures: list[str] = []
-    for first in range(len(job.kinds) - 1):
+    kinds, failures = job.kinds, list[str]()
+    while True:
         try:
-            return replace(_compile(job, job.kinds[first:]), failures=tuple(failures))
-        except SCHEDULE_FAILURES as error:
-            failures.append(str(error))
-    return replace(_compile(job, job.kinds[-1:]), failures=tuple(failures))
+            return replace(_compile(job, kinds), failures=tuple(failures))
+        except ScheduleFailedError as error:
+            if error.kind == kinds[-1]:
+                raise error.cause from error
+            kinds = tuple(k for k in kinds if k != error.kind)
+            failures.append(f"{error.kind}: {error.cause}")
 
 
 def _compile(job: TaskJob, kinds: tuple[str, ...]) -> TaskCode:
@@ -85,10 +97,13 @@ def _compile(job: TaskJob, kinds: tuple[str, ...]) -> TaskCode:
             kernel.to_affine(module)
             stage = "affine"
         elif stage == "linalg":
-            script = kernel.to_scheduled(module, machine, kinds, job.candidate)
-            stage = "scheduled"
-        while stage not in (job.goal, "llvm-mlir"):
-            stage = kernel.advance(module, stage, machine)
+            planned = kernel.plan(module, machine, kinds, job.candidate)
+            try:
+                script = kernel.to_scheduled(module, planned)
+                stage = _advance(module, "scheduled", job.goal, machine)
+            except SCHEDULE_FAILURES as error:
+                raise error if job.candidate is not None else ScheduleFailedError(planned.kind, error) from error
+        stage = _advance(module, stage, job.goal, machine)
         facts = kernel.facts_of(module)
         if stage == job.goal:
             text = text_of(module.operation, verified=True)
@@ -98,6 +113,12 @@ def _compile(job: TaskJob, kinds: tuple[str, ...]) -> TaskCode:
         return TaskCode(facts, code.encode(), script)
     target = job.target
     keep_register_tiles()
-    unroll = facts.kind == KINDS[0]  # its inner loops are short; those of other kinds are long, or copies
+    unroll = facts.kind in SKETCHED  # their inner loops are short; those of others are long, or copies
     made = compile_ir(code, target.triple, target.cpu, target.features, emit=job.goal, unroll=unroll)
     return TaskCode(facts, made, script)
+
+
+def _advance(module: ir.Module, stage: str, goal: str, machine: Machine) -> str:
+    while stage not in (goal, "llvm-mlir"):
+        stage = kernel.advance(module, stage, machine)
+    return stage

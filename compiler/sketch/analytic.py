@@ -1,4 +1,4 @@
-"""The default schedule: an estimate of cycles in closed form, and the candidate that has the fewest.
+"""The default schedule: an estimate of cycles in closed form, and the decisions that have the fewest.
 
 The cycles of a task on one core are those of its busiest part and a share of the others:
 
@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from itertools import product
 from math import gcd, prod
 
-from ansorc.compiler.sketch.candidate import Candidate
-from ansorc.compiler.sketch.decisions import Values, divisors, space, tileable
+from ansorc.compiler.sketch.decisions import divisors, space, tileable
+from ansorc.compiler.sketch.kind import Values
 from ansorc.compiler.sketch.loop_nest import LoopNest
-from ansorc.compiler.sketch.register_tile import sketch
 from ansorc.dialect_passes.schedule.machine import Machine
 
 MAX_CHUNKS = 64
@@ -62,8 +61,8 @@ class Cost:
         return max(parts, key=lambda name: parts[name])
 
 
-def choose(nest: LoopNest, machine: Machine) -> Candidate | None:
-    """Return the candidate with the fewest estimated cycles; None where channels fill no useful vector."""
+def choose(nest: LoopNest, machine: Machine) -> tuple[dict[str, int], float] | None:
+    """Return the decisions with the fewest estimated cycles, and those; None where channels fill no useful vector."""
     decisions = {d.name: d for d in space(nest)}
     lanes = decisions["lanes"].options(nest, machine, {})
     if not lanes:
@@ -80,7 +79,7 @@ def choose(nest: LoopNest, machine: Machine) -> Candidate | None:
         return None
     chosen = best[2]
     chosen["unroll"] = decisions["unroll"].default(nest, machine, chosen)
-    return Candidate(sketch(nest), tuple((name, chosen[name]) for name in decisions))
+    return chosen, best[0]
 
 
 def _tiles(nest: LoopNest, machine: Machine, chosen: Values) -> Iterator[dict[str, int]]:

@@ -1,21 +1,14 @@
-"""The kinds of decisions: for each, its legal values, and how a search moves between them.
-
-The legal values of a decision may depend on those that were made before it (`chosen`): a space is a tree, and every
-path from its root to a leaf is a candidate.
-"""
+"""The decisions of the register-tiled sketch: for each, its legal values."""
 
 from __future__ import annotations
 
-import random
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import gcd, log2, prod
+from math import gcd, prod
 
+from ansorc.compiler.sketch.kind import Decision, Values
 from ansorc.compiler.sketch.loop_nest import LoopNest
 from ansorc.dialect_passes.schedule.machine import Machine
-
-Values = Mapping[str, int]
 
 MAX_VECTORS = 8
 LEAST_LANES = 4
@@ -29,38 +22,7 @@ def divisors(number: int) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, order=True)
-class Decision(ABC):
-    """One hole of a sketch."""
-
-    name: str
-
-    @abstractmethod
-    def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
-        """Return the legal values in a meaningful order; none where the choices before this one lead nowhere."""
-
-    def default(self, nest: LoopNest, machine: Machine, chosen: Values) -> int:
-        """Return the value to start from; IndexError where there is none."""
-        return self.options(nest, machine, chosen)[0]
-
-    def sample(self, generator: random.Random, nest: LoopNest, machine: Machine, chosen: Values) -> int | None:
-        """Draw a legal value with equal chances."""
-        options = self.options(nest, machine, chosen)
-        return generator.choice(options) if options else None
-
-    def neighbours(self, value: int, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
-        """Return the legal values next to one."""
-        options = self.options(nest, machine, chosen)
-        lower = [o for o in options if o < value]
-        higher = [o for o in options if o > value]
-        return tuple([*lower[-1:], *higher[:1]])
-
-    def encode(self, value: int) -> tuple[float, ...]:
-        """Return numbers for a cost model."""
-        return (log2(1 + value),)
-
-
-@dataclass(frozen=True, order=True)
-class Lanes(Decision):
+class Lanes(Decision[LoopNest]):
     """Elements of a vector: a power of two that divides the channels."""
 
     def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
@@ -69,7 +31,7 @@ class Lanes(Decision):
 
 
 @dataclass(frozen=True, order=True)
-class Vectors(Decision):
+class Vectors(Decision[LoopNest]):
     """Vectors of channels in a register tile."""
 
     def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
@@ -77,7 +39,7 @@ class Vectors(Decision):
 
 
 @dataclass(frozen=True, order=True)
-class PackOperand(Decision):
+class PackOperand(Decision[LoopNest]):
     """Whether what is read by channels is packed into panels first, at run time (1); weights always are, before."""
 
     def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
@@ -85,7 +47,7 @@ class PackOperand(Decision):
 
 
 @dataclass(frozen=True, order=True)
-class RegisterTile(Decision):
+class RegisterTile(Decision[LoopNest]):
     """Iterations of one outer loop in a register tile; the loops before it in the space are decided already."""
 
     dim: int
@@ -101,7 +63,7 @@ class RegisterTile(Decision):
 
 
 @dataclass(frozen=True, order=True)
-class Chunk(Decision):
+class Chunk(Decision[LoopNest]):
     """Iterations of one loop in a parallel chunk: a divisor of its extent that holds a register tile."""
 
     extent_of: str
@@ -115,7 +77,7 @@ class Chunk(Decision):
 
 
 @dataclass(frozen=True, order=True)
-class ChannelsInside(Decision):
+class ChannelsInside(Decision[LoopNest]):
     """Whether a chunk walks over blocks of channels in its innermost loop (1) or its outermost (0)."""
 
     def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
@@ -125,7 +87,7 @@ class ChannelsInside(Decision):
 
 
 @dataclass(frozen=True, order=True)
-class UnrollReduction(Decision):
+class UnrollReduction(Decision[LoopNest]):
     """How often the innermost reduction loop is unrolled; for a window without channels, whether all of it is.
 
     The weights of an unrolled window stay in registers: with more than one vector of them, LLVM spills.
@@ -156,7 +118,7 @@ def extent(nest: LoopNest, chosen: Values, of: str) -> int:
     return nest.outer[int(of)]
 
 
-def space(nest: LoopNest) -> tuple[Decision, ...]:
+def space(nest: LoopNest) -> tuple[Decision[LoopNest], ...]:
     """Return the decisions of the register-tiled sketch, in the order in which they are made."""
     tiles: list[RegisterTile] = []
     for dim in tileable(nest):

@@ -4,6 +4,8 @@ import json
 import random
 from collections.abc import Iterator
 from itertools import islice
+from math import prod
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,12 +16,13 @@ from onnx_cases import graph_model
 from ansorc.compiler import kernel
 from ansorc.compiler.driver import read, to_tasks
 from ansorc.compiler.errors import IllegalDecisionError
-from ansorc.compiler.measure import nest_of_task, runnable
+from ansorc.compiler.measure import runnable, spaces_of_task
 from ansorc.compiler.options import Options
-from ansorc.compiler.sketch import analytic, register_tile
+from ansorc.compiler.sketch import analytic
 from ansorc.compiler.sketch.candidate import Candidate, from_json
-from ansorc.compiler.sketch.decisions import space
+from ansorc.compiler.sketch.kind import TaskSpace
 from ansorc.compiler.sketch.loop_nest import LoopNest, Operand
+from ansorc.compiler.sketch.register_tile import RegisterTile, register_count
 from ansorc.compiler.target import parse_target
 from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
 from ansorc.dialect_passes.schedule.machine import Machine
@@ -38,12 +41,21 @@ def product(m: int, n: int, k: int) -> LoopNest:
     return LoopNest((m, n), (k,), operands, 4, True, 1.0)
 
 
+def space(nest: LoopNest, machine: Machine) -> TaskSpace[LoopNest]:
+    return TaskSpace(RegisterTile(), nest, machine)
+
+
+def default(nest: LoopNest, machine: Machine) -> Candidate | None:
+    choice = space(nest, machine).choose()
+    return choice and choice.candidate
+
+
 def test_every_candidate_is_legal_and_survives_json() -> None:
     nest = product(12, 32, 8)
-    candidates = list(register_tile.enumerate_candidates(nest, HASWELL))
-    assert len(candidates) == len(set(candidates)) == register_tile.count_candidates(nest, HASWELL) > 100
+    candidates = list(space(nest, HASWELL).candidates())
+    assert len(candidates) == len(set(candidates)) == space(nest, HASWELL).count() > 100
     for candidate in candidates:
-        assert register_tile.illegal(candidate, nest, HASWELL) is None
+        assert space(nest, HASWELL).illegal(candidate) is None
         assert from_json(candidate.to_json()) == candidate
     first, last = min(candidates), max(candidates)
     assert first.decisions < last.decisions  # ordered by what was decided
@@ -51,18 +63,18 @@ def test_every_candidate_is_legal_and_survives_json() -> None:
 
 def test_enumeration_is_lazy() -> None:
     nest = product(4096, 4096, 4096)
-    assert len(list(islice(register_tile.enumerate_candidates(nest, AVX512), 3))) == 3
+    assert len(list(islice(space(nest, AVX512).candidates(), 3))) == 3
 
 
 def test_samples_and_neighbours_stay_in_the_space() -> None:
     nest, generator = product(49, 96, 7), random.Random(1)
-    whole = set(register_tile.enumerate_candidates(nest, AVX512))
-    drawn = [register_tile.sample(nest, AVX512, generator) for _ in range(200)]
+    whole = set(space(nest, AVX512).candidates())
+    drawn = [space(nest, AVX512).sample(generator) for _ in range(200)]
     assert set(drawn) <= whole
     assert len(set(drawn)) > 60
     for candidate in drawn[:20]:
         assert candidate is not None
-        near = list(register_tile.neighbours(candidate, nest, AVX512))
+        near = list(space(nest, AVX512).neighbours(candidate))
         assert near
         assert set(near) <= whole
         for other in near:
@@ -71,24 +83,24 @@ def test_samples_and_neighbours_stay_in_the_space() -> None:
 
 def test_the_same_seed_draws_the_same() -> None:
     nest = product(49, 96, 7)
-    first, second = (register_tile.sample(nest, AVX512, random.Random(5)) for _ in range(2))
+    first, second = (space(nest, AVX512).sample(random.Random(5)) for _ in range(2))
     assert first == second
 
 
 @pytest.mark.parametrize("machine", [HASWELL, AVX512])
 def test_accumulators_leave_registers_for_what_feeds_them(machine: Machine) -> None:
     nest = product(60, 96, 64)
-    for candidate in register_tile.enumerate_candidates(nest, machine):
+    for candidate in space(nest, machine).candidates():
         vectors = candidate.values["vectors"]
-        assert register_tile.register_count(candidate) + vectors + 1 <= machine.vector_registers
+        assert register_count(candidate) + vectors + 1 <= machine.vector_registers
 
 
 @pytest.mark.parametrize("machine", [HASWELL, AVX512])
 @pytest.mark.parametrize("extents", [(1, 1000, 2048), (49, 96, 7), (97, 48, 333), (3136, 24, 144), (1024, 1024, 1024)])
 def test_the_default_is_in_the_space(extents: tuple[int, int, int], machine: Machine) -> None:
-    chosen = analytic.choose(product(*extents), machine)
+    chosen = default(product(*extents), machine)
     assert chosen is not None
-    assert register_tile.illegal(chosen, product(*extents), machine) is None
+    assert space(product(*extents), machine).illegal(chosen) is None
 
 
 def changed(candidate: Candidate, **values: int) -> Candidate:
@@ -97,7 +109,7 @@ def changed(candidate: Candidate, **values: int) -> Candidate:
 
 def test_refusals_name_the_decision_and_the_value() -> None:
     nest = product(12, 32, 8)
-    candidate = analytic.choose(nest, HASWELL)
+    candidate = default(nest, HASWELL)
     assert candidate is not None
     for wrong, decision in (
         (changed(candidate, lanes=3), "lanes"),
@@ -107,22 +119,22 @@ def test_refusals_name_the_decision_and_the_value() -> None:
         (changed(candidate, other=1), "other"),
         (Candidate(candidate.sketch, candidate.decisions[:-1]), "unroll"),
     ):
-        error = register_tile.illegal(wrong, nest, HASWELL)
+        error = space(nest, HASWELL).illegal(wrong)
         assert isinstance(error, IllegalDecisionError)
         assert error.decision == decision
         assert decision in str(error)
-    assert "12x33x8" in str(register_tile.illegal(candidate, product(12, 33, 8), HASWELL))
+    assert "12x33x8" in str(space(product(12, 33, 8), HASWELL).illegal(candidate))
 
 
 def test_decisions_encode_to_numbers() -> None:
-    for decision in space(product(12, 32, 8)):
+    for decision in RegisterTile().space(product(12, 32, 8)):
         assert all(isinstance(number, float) for number in decision.encode(4))
 
 
 def test_the_default_prefers_wide_tiles_and_whole_rows() -> None:
-    chosen = analytic.choose(product(196, 256, 1024), AVX512)
+    chosen = default(product(196, 256, 1024), AVX512)
     assert chosen is not None
-    assert register_tile.register_count(chosen) >= 20
+    assert register_count(chosen) >= 20
     assert chosen.values["lanes"] == 16
     cost = analytic.estimate(product(196, 256, 1024), AVX512, chosen.values)
     assert cost.bound == "arithmetic"
@@ -130,8 +142,8 @@ def test_the_default_prefers_wide_tiles_and_whole_rows() -> None:
 
 
 def test_a_task_without_vectors_has_no_default() -> None:
-    assert analytic.choose(product(196, 3, 8), AVX512) is None
-    assert register_tile.sample(product(196, 3, 8), AVX512, random.Random(0)) is None
+    assert default(product(196, 3, 8), AVX512) is None
+    assert space(product(196, 3, 8), AVX512).sample(random.Random(0)) is None
 
 
 def convolution(channels: int, out: int, size: int, kernel: int, stride: int, group: int = 1) -> onnx.ModelProto:
@@ -170,29 +182,29 @@ MODELS = {
 }
 
 
-def tasks_with_spaces(model: onnx.ModelProto, options: Options) -> Iterator[tuple[str, LoopNest]]:
+def tasks_with_spaces(model: onnx.ModelProto, options: Options) -> Iterator[tuple[str, TaskSpace[Any]]]:
+    machine = machine_of(options.target)
     for text in to_tasks(read(model, options), options).code.values():
-        nest = nest_of_task(text)
-        if nest is not None and nest.reductions:
-            yield text, nest
+        for found in spaces_of_task(text, machine):
+            if found.kind.extents(found.nest)[1]:
+                yield text, found
 
 
 @pytest.mark.parametrize("name", list(MODELS))
 def test_random_candidates_compute_their_task(name: str) -> None:
-    """Against the task's plain loops, on the default and on ten random candidates of its space."""
+    """Against the task's plain loops, on the default and on ten random candidates of each of its spaces."""
     options, generator = Options(), random.Random(0)
-    machine = machine_of(options.target)
     found = 0
-    for text, nest in tasks_with_spaces(MODELS[name], options):
+    for text, whole in tasks_with_spaces(MODELS[name], options):
         plain = runnable(text, compile_task(TaskJob(text, "linalg", "object", options.target, unscheduled=True)))
         arguments = plain.random_arguments(np.random.default_rng(1))
         expected = plain.run(arguments)
-        scale = abs(expected).max()
-        drawn = {register_tile.sample(nest, machine, generator) for _ in range(10)}
+        scale, steps = abs(expected).max(), prod(whole.kind.extents(whole.nest)[1])
+        drawn = {whole.sample(generator) for _ in range(10)}
         for candidate in [None, *sorted(c for c in drawn if c is not None)]:
             job = TaskJob(text, "linalg", "object", options.target, candidate=candidate)
             result = runnable(text, compile_task(job)).run(arguments, threads=2)
-            tolerance = 2e-7 * (4 + nest.steps) * scale
+            tolerance = 2e-7 * (4 + steps) * scale
             assert abs(result - expected).max() <= tolerance, candidate and candidate.to_json()
             found += 1
     assert found >= 5
@@ -208,25 +220,25 @@ def test_operands_far_apart_in_memory_are_packed() -> None:
         )
         for n, constant in ((1024, False), (64, False), (1024, True))
     )  # fmt: skip
-    chosen = [analytic.choose(nest, AVX512) for nest in (far, near, weight)]
+    chosen = [default(nest, AVX512) for nest in (far, near, weight)]
     found = [c for c in chosen if c is not None]
     assert [c.values["pack"] for c in found] == [1, 0, 0]
-    assert ["{ansorc.pack}" in register_tile.emit(c) for c in found] == [True, False, False]
+    assert ["{ansorc.pack}" in RegisterTile().emit(c) for c in found] == [True, False, False]
 
 
 def test_a_candidate_for_another_task_is_refused() -> None:
     options = Options()
     (text, _), *_ = tasks_with_spaces(MODELS["matmul"], options)
-    other = analytic.choose(product(12, 32, 8), machine_of(options.target))
+    other = default(product(12, 32, 8), machine_of(options.target))
     with pytest.raises(IllegalDecisionError, match="12x32x8"):
         compile_task(TaskJob(text, "linalg", "object", options.target, candidate=other))
 
 
 def test_json_says_what_a_candidate_is() -> None:
-    candidate = analytic.choose(product(12, 32, 8), HASWELL)
+    candidate = default(product(12, 32, 8), HASWELL)
     assert candidate is not None
     raw = json.loads(candidate.to_json())
     assert raw["sketch"]["kind"] == "register-tile"
     assert raw["decisions"]["lanes"] == 8
-    assert "ansorc.lanes = 8" in register_tile.emit(candidate)
+    assert "ansorc.lanes = 8" in RegisterTile().emit(candidate)
     assert kernel.KINDS[0] == raw["sketch"]["kind"]

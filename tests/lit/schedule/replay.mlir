@@ -6,7 +6,7 @@
 // RUN: not ansorc-opt --pipeline='ansorc-schedule{target=haswell script=%S/Inputs/none.mlir}' %s 2>&1 | FileCheck %s --check-prefix=FILE
 // RUN: not ansorc-opt --pipeline='ansorc-schedule{target=haswell script=%S/Inputs/no-attributes.mlir}' %s 2>&1 | FileCheck %s --check-prefix=KIND
 
-// KIND: its module has no attribute ansorc.lanes: it is not of kind register-tile
+// KIND: its module has no attribute ansorc.kind
 // A schedule is text: with another register tile it makes another kernel.
 // DEFAULT: -> (vector<6x2x8xf32>)
 // EDITED-NOT: vector<6x2x8xf32>

@@ -1,0 +1,183 @@
+"""A kind of schedule: which tasks it fits, its decisions, how a candidate becomes a script; and the space of a task."""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import log2
+from typing import Generic, TypeVar
+
+from mlir import ir
+
+from ansorc.compiler.errors import IllegalDecisionError
+from ansorc.compiler.sketch.candidate import Candidate, Sketch
+from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
+from ansorc.dialect_passes.schedule.machine import Machine
+from ansorc.dialect_passes.schedule.shape_of_task import NoSingleAnchor
+
+N = TypeVar("N")
+"""What a kind knows of a task: numbers, from which all that follows is computed without lowering."""
+
+Values = Mapping[str, int]
+DOES_NOT_FIT = (NoSingleAnchor, CannotBlock)
+
+
+@dataclass(frozen=True, order=True)
+class Decision(ABC, Generic[N]):
+    """One hole of a sketch.
+
+    Its legal values may depend on decisions that were made before it (`chosen`): a space is a tree, and every path
+    from its root to a leaf is a candidate.
+    """
+
+    name: str
+
+    @abstractmethod
+    def options(self, nest: N, machine: Machine, chosen: Values) -> tuple[int, ...]:
+        """Return the legal values in a meaningful order; none where the choices before this one lead nowhere."""
+
+    def default(self, nest: N, machine: Machine, chosen: Values) -> int:
+        """Return the value to start from; IndexError where there is none."""
+        return self.options(nest, machine, chosen)[0]
+
+    def sample(self, generator: random.Random, nest: N, machine: Machine, chosen: Values) -> int | None:
+        """Draw a legal value with equal chances."""
+        options = self.options(nest, machine, chosen)
+        return generator.choice(options) if options else None
+
+    def neighbours(self, value: int, nest: N, machine: Machine, chosen: Values) -> tuple[int, ...]:
+        """Return the legal values next to one."""
+        options = self.options(nest, machine, chosen)
+        lower = [o for o in options if o < value]
+        higher = [o for o in options if o > value]
+        return tuple([*lower[-1:], *higher[:1]])
+
+    def encode(self, value: int) -> tuple[float, ...]:
+        """Return numbers for a cost model."""
+        return (log2(1 + value),)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A default candidate, and the cycles on one core that its kind's model gives it."""
+
+    candidate: Candidate
+    cycles: float
+
+
+class Kind(ABC, Generic[N]):
+    """A structure of schedules: which tasks it fits, its decisions, and how a candidate becomes a script."""
+
+    name: str
+    prepared: tuple[str, ...]
+    """Decisions that are made on the linalg operations, before the script."""
+
+    @abstractmethod
+    def describe(self, function: ir.Operation) -> N:
+        """Return what is known of a task; raises one of DOES_NOT_FIT."""
+
+    @abstractmethod
+    def extents(self, nest: N) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the parallel and the reduction loops' extents: what a candidate is for."""
+
+    @abstractmethod
+    def sketch(self, nest: N) -> Sketch:
+        """Return the sketch for a task."""
+
+    @abstractmethod
+    def space(self, nest: N) -> Sequence[Decision[N]]:
+        """Return the decisions in the order in which they are made."""
+
+    @abstractmethod
+    def choose(self, nest: N, machine: Machine) -> Choice | None:
+        """Return the candidate that the kind's model likes best; None where the space is empty."""
+
+    @abstractmethod
+    def prepare(self, function: ir.Operation, values: Values) -> dict[int, Packing]:
+        """Bring the operations of a described task into the form that the script of a candidate assumes.
+
+        Returns how constant arguments are laid out now. Raises one of DOES_NOT_FIT.
+        """
+
+    @abstractmethod
+    def emit(self, candidate: Candidate) -> str:
+        """Return the transform module of a candidate; a pure function.
+
+        Its attributes say what `prepare` decided: what `ansorc-opt` needs to replay it, perhaps edited.
+        """
+
+    def attributes(self, values: Values) -> str:
+        """Return the attributes of a script's module."""
+        decided = [f"ansorc.{name} = {values[name]} : i64" for name in self.prepared]
+        return ", ".join([f'ansorc.kind = "{self.name}"', *decided])
+
+
+@dataclass(frozen=True)
+class TaskSpace(Generic[N]):
+    """The candidates of one kind for one task on one machine."""
+
+    kind: Kind[N]
+    nest: N
+    machine: Machine
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Yield every legal candidate, lazily."""
+        decisions, sketch = self.kind.space(self.nest), self.kind.sketch(self.nest)
+
+        def walk(chosen: dict[str, int], made: int) -> Iterator[Candidate]:
+            if made == len(decisions):
+                yield Candidate(sketch, tuple(chosen.items()))
+                return
+            for value in decisions[made].options(self.nest, self.machine, chosen):
+                yield from walk({**chosen, decisions[made].name: value}, made + 1)
+
+        return walk({}, 0)
+
+    def count(self) -> int:
+        """Count the legal candidates."""
+        return sum(1 for _ in self.candidates())
+
+    def sample(self, generator: random.Random) -> Candidate | None:
+        """Draw a candidate, each decision with equal chances; None where the choices lead nowhere."""
+        chosen: dict[str, int] = {}
+        for decision in self.kind.space(self.nest):
+            value = decision.sample(generator, self.nest, self.machine, chosen)
+            if value is None:
+                return None
+            chosen[decision.name] = value
+        return Candidate(self.kind.sketch(self.nest), tuple(chosen.items()))
+
+    def neighbours(self, candidate: Candidate) -> Iterator[Candidate]:
+        """Yield the legal candidates that differ in one decision, by one place."""
+        values = candidate.values
+        for decision in self.kind.space(self.nest):
+            for value in decision.neighbours(values[decision.name], self.nest, self.machine, values):
+                changed = Candidate(candidate.sketch, tuple({**values, decision.name: value}.items()))
+                if self.illegal(changed) is None:
+                    yield changed
+
+    def illegal(self, candidate: Candidate) -> IllegalDecisionError | None:
+        """Return why a candidate does not fit the task; None where it does."""
+        sketch = candidate.sketch
+        found, wanted = (sketch.parallel, sketch.reductions), self.kind.extents(self.nest)
+        if found != wanted:
+            text = "x".join(map(str, (*wanted[0], *wanted[1])))
+            return IllegalDecisionError("sketch", "x".join(map(str, (*found[0], *found[1]))), f"a schedule for {text}")
+        chosen: Values = {}
+        for decision in self.kind.space(self.nest):
+            options = decision.options(self.nest, self.machine, chosen)
+            value = candidate.values.get(decision.name)
+            if value is None or value not in options:
+                return IllegalDecisionError(decision.name, value, f"one of {', '.join(map(str, options))}")
+            chosen = {**chosen, decision.name: value}
+        unknown = set(candidate.values) - set(chosen)
+        if unknown:
+            name = min(unknown)
+            return IllegalDecisionError(name, candidate.values[name], "no decision of this name")
+        return None
+
+    def choose(self) -> Choice | None:
+        """Return the default candidate of this kind."""
+        return self.kind.choose(self.nest, self.machine)
