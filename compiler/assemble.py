@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,9 @@ def assemble(program: Program, facts: Mapping[str, KernelFacts], default_threads
             key = (p.symbol, packing)
             if key not in placed:
                 placed[key] = PackedWeight(p.symbol, packing, weight_bytes)
-                weight_bytes += -(-program.weights[p.symbol].nbytes // ALIGNMENT) * ALIGNMENT
+                array = program.weights[p.symbol]
+                packed = array.nbytes if packing is None else prod(packing.shape) * array.itemsize
+                weight_bytes += -(-packed // ALIGNMENT) * ALIGNMENT
             return Place(1, placed[key].offset)
         return Place(2 + p.index + (len(program.inputs) if p.base is Base.OUTPUT else 0), 0)
 
@@ -84,6 +87,6 @@ def write_packed(assembly: Assembly, weights: Mapping[str, np.ndarray], path: Pa
             file.seek(weight.offset)
             array = weights[weight.symbol]
             if weight.packing is not None:
-                array = array.reshape(weight.packing.shape).transpose(weight.packing.order)
+                array = weight.packing.apply(array)
             np.ascontiguousarray(array).tofile(file)
         file.truncate(assembly.weight_bytes)

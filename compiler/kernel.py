@@ -20,6 +20,7 @@ from ansorc.compiler.sketch.schedule_task import KINDS, Schedule, replay, schedu
 from ansorc.dialect_passes.ir_walk import functions
 from ansorc.dialect_passes.lower import (
     collapse_loops,
+    constant_products,
     contract,
     copies,
     destination,
@@ -35,7 +36,7 @@ from ansorc.dialect_passes.lower.sections import Section
 from ansorc.dialect_passes.schedule import loops
 from ansorc.dialect_passes.schedule.block_channels import Packing
 from ansorc.dialect_passes.schedule.machine import Machine
-from ansorc.dialect_passes.schedule.vectorize import LOWER_VECTORS, VECTORIZE
+from ansorc.dialect_passes.schedule.vectorize import FOLD_UNITS, LOWER_VECTORS, VECTORIZE
 
 STAGES = ("linalg", "affine", "scheduled", "bufferized", "llvm-mlir")
 """Stages whose text is MLIR, in order; `affine` is a sibling of `scheduled` and `bufferized`."""
@@ -58,7 +59,9 @@ class KernelFacts:
     def from_json(text: str) -> KernelFacts:
         """Read the module's attribute."""
         raw = json.loads(text)
-        packings = {int(k): Packing(tuple(p["shape"]), tuple(p["order"])) for k, p in raw["packings"].items()}
+        packings = {
+            int(k): Packing(tuple(p["shape"]), tuple(p["order"]), p["winograd"]) for k, p in raw["packings"].items()
+        }
         made = tuple(Section(s["name"], s["chunks"]) for s in raw["sections"])
         return KernelFacts(raw["kind"], packings, made, tuple(raw["scratch"]))
 
@@ -131,6 +134,8 @@ def to_scheduled(module: ir.Module, chosen: Schedule) -> str:
         destination.restore(module)
     expand_math.run(module)
     if chosen.vectorize:
+        constant_products.run(module)
+        transform(module, FOLD_UNITS)
         strided_slices.run(module)
         transform(module, VECTORIZE)
     else:

@@ -89,7 +89,7 @@ class RunnableTask:
         for number, (argument, kind) in enumerate(zip(arguments, self.types, strict=False)):
             packing = self.code.facts.packings.get(number)
             if packing is not None:
-                argument = argument.reshape(packing.shape).transpose(packing.order)
+                argument = packing.apply(argument)
             buffers.append(aligned(argument.shape, kind.dtype))
             buffers[-1][...] = argument
         result = aligned(self.types[-1].shape, self.types[-1].dtype)

@@ -13,7 +13,7 @@ from ansorc.compiler.sketch.kinds import SKETCHED
 from ansorc.compiler.sketch.schedule_task import KINDS
 from ansorc.compiler.target import Target
 from ansorc.dialect_passes.ir_walk import text_of
-from ansorc.dialect_passes.lower.sections import ResultNotInPlaceError
+from ansorc.dialect_passes.lower.sections import ResultNotInPlaceError, SharedValueError
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.runtime.llvm_binding import compile_ir, keep_register_tiles
 
@@ -66,7 +66,7 @@ class ScheduleFailedError(Exception):
         self.cause = cause
 
 
-SCHEDULE_FAILURES = (ir.MLIRError, ResultNotInPlaceError)  # pyright: ignore[reportAttributeAccessIssue]
+SCHEDULE_FAILURES = (ir.MLIRError, ResultNotInPlaceError, SharedValueError)  # pyright: ignore[reportAttributeAccessIssue]
 """What a schedule that does not fit a task ends in; anything else is a mistake of ours, and is not hidden."""
 
 

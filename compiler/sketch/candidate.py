@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ansorc.compiler.sketch.steps import STEPS, Step
+from ansorc.compiler.sketch.winograd_step import Winograd
+
+KNOWN: dict[str, type[Step]] = {**STEPS, Winograd.__name__: Winograd}
 
 
 @dataclass(frozen=True, order=True)
@@ -45,6 +48,6 @@ def from_json(text: str) -> Candidate:
     """Read a candidate."""
     raw = json.loads(text)
     s = raw["sketch"]
-    steps = tuple(STEPS[name].of(fields) for name, *fields in s["steps"])
+    steps = tuple(KNOWN[name].of(fields) for name, *fields in s["steps"])
     sketch = Sketch(s["kind"], tuple(s["parallel"]), tuple(s["reductions"]), steps)
     return Candidate(sketch, tuple(raw["decisions"].items()))

@@ -34,6 +34,26 @@ def restore(module: ir.Module) -> None:
             if found is not None:
                 user, position = found
                 user.operands[position].replace_all_uses_with(out)
+        for op in [o.operation for o in block.operations]:
+            if op.name == "tensor.insert_slice":
+                _restore_part(op)
+
+
+def _restore_part(insert: ir.Operation) -> None:
+    """Let what is inserted be computed in its place."""
+    piece, into = insert.operands[0], insert.operands[1]
+    if isinstance(piece.owner, ir.Block) or len(insert.operands) > 2:
+        return
+    found = _empty_destination(piece.owner.operation, ir.OpResult(piece).result_number)
+    if found is None or found[0].operands[found[1]].type != piece.type:
+        return
+    user, position = found
+    offsets, sizes, strides = (
+        list(ir.DenseI64ArrayAttr(insert.attributes[n])) for n in ("static_offsets", "static_sizes", "static_strides")
+    )
+    with ir.InsertionPoint(user), user.location:
+        place = tensor.ExtractSliceOp(piece.type, into, [], [], [], offsets, sizes, strides).result
+    user.operands[position] = place
 
 
 def _give_destinations(function: ir.Operation) -> None:
@@ -65,17 +85,37 @@ def _write_into(value: ir.Value, out: ir.Value, ret: ir.OpView) -> ir.Value:
         op = owner.operation
         if op.name == "tensor.pad":
             return _pad_into(op, out)
+        if op.name == "tensor.collapse_shape":
+            with ir.InsertionPoint.at_block_begin(op.block), op.location:
+                expanded = _expand_like(out, op)
+            op.operands[0] = _write_into(op.operands[0], expanded, ret)
+            return value
         destination = _empty_destination(op, ir.OpResult(value).result_number)
         if destination is not None:
             user, position = destination
-            empty = user.operands[position]
-            if any(use.owner.operation.name == "tensor.extract_slice" for use in empty.uses):
-                empty.replace_all_uses_with(out)  # it is written to in parts
-            else:
-                user.operands[position] = out
+            _replace_destination(user, position, out)
             return value
     with ir.InsertionPoint(ret):
         return linalg.copy(value, outs=[out])
+
+
+def _in_parts(empty: ir.Value) -> bool:
+    return any(use.owner.operation.name == "tensor.extract_slice" for use in empty.uses)
+
+
+def _replace_destination(user: ir.Operation, position: int, out: ir.Value) -> None:
+    empty = user.operands[position]
+    if _in_parts(empty):
+        empty.replace_all_uses_with(out)
+    else:
+        user.operands[position] = out
+
+
+def _expand_like(out: ir.Value, collapse: ir.Operation) -> ir.Value:
+    """Give a destination the shape of what is collapsed into it."""
+    kind = ir.RankedTensorType(collapse.operands[0].type)
+    groups = collapse.attributes["reassociation"]
+    return tensor.ExpandShapeOp(kind, out, groups, [], list(kind.shape)).result
 
 
 def _empty_destination(op: ir.Operation, result: int) -> tuple[ir.Operation, int] | None:
@@ -136,13 +176,21 @@ def _pad_into(pad: ir.Operation, out: ir.Value) -> ir.Value:
         middle = _slice(current, low, inner)
     written = None
     if not isinstance(producer, ir.Block):
-        destination = _empty_destination(producer.operation, ir.OpResult(source).result_number)
+        place, made = middle, producer.operation
+        if made.name == "tensor.collapse_shape" and not isinstance(made.operands[0].owner, ir.Block):
+            with ir.InsertionPoint(pad), pad.location:
+                place = _expand_like(middle, made)
+            made = made.operands[0].owner.operation
+        destination = _empty_destination(made, 0)
         if destination is not None:
             user, position = destination
+            empty = user.operands[position]
             # The destination must be defined before its first user.
-            for op in _border_chain(middle, out):
-                op.move_before(user)
-            user.operands[position] = middle
+            users = {use.owner.operation for use in empty.uses} if _in_parts(empty) else {user}
+            first = next(op.operation for op in pad.block.operations if op.operation in users)
+            for op in _border_chain(place, out):
+                op.move_before(first)
+            _replace_destination(user, position, place)
             written = source
     with ir.InsertionPoint(pad), pad.location:
         if written is None:

@@ -34,7 +34,10 @@ PURE = (
     "vector.broadcast",
     "vector.step",
 )
-"""Operations (by prefix) that every section may have a copy of."""
+"""Operations (by prefix) that every section may have a copy of, where all that they are computed from is such, too."""
+
+
+WRITES = ("vector.transfer_write", "vector.store", "vector.scatter", "vector.maskedstore")
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ def run(module: ir.Module) -> SectionedTask:
     """Replace the only function of `module` by its sections."""
     function = next(functions(module))
     _drop_results(function)
+    read_only = _read_only(function)
     scratch = _scratch_arguments(function)
     groups = _group(function)
     name = ir.StringAttr(function.attributes["sym_name"]).value
@@ -66,7 +70,7 @@ def run(module: ir.Module) -> SectionedTask:
         clone.attributes["sym_name"] = ir.StringAttr.get(f"{name}_s{k}")
         if "sym_visibility" in clone.attributes:
             del clone.attributes["sym_visibility"]
-        sections.append(Section(f"{name}_s{k}", _keep_only(clone, k)))
+        sections.append(Section(f"{name}_s{k}", _keep_only(clone, k, read_only)))
     function.erase()
     return SectionedTask(tuple(sections), scratch)
 
@@ -86,6 +90,10 @@ class ResultNotInPlaceError(Exception):
     """Bufferization made a result in a buffer of its own instead of in its destination."""
 
 
+class SharedValueError(Exception):
+    """One section computes from memory what another one needs in registers."""
+
+
 def _scratch_arguments(function: ir.Operation) -> tuple[int, ...]:
     block, sizes = body(function), []
     for op in [o.operation for o in block.operations]:
@@ -103,14 +111,31 @@ def _scratch_arguments(function: ir.Operation) -> tuple[int, ...]:
     return tuple(sizes)
 
 
+def _owner(value: ir.Value) -> ir.Operation | None:
+    return None if isinstance(value.owner, ir.Block) else value.owner.operation
+
+
+def _read_only(function: ir.Operation) -> set[int]:
+    """Return the numbers of the arguments that are not written to."""
+    if "arg_attrs" not in function.attributes:
+        return set()
+    entries = [ir.DictAttr(a) for a in ir.ArrayAttr(function.attributes["arg_attrs"])]
+    writable = "bufferization.writable"
+    return {k for k, a in enumerate(entries) if writable in a and not ir.BoolAttr(a[writable]).value}
+
+
 def _group(function: ir.Operation) -> list[list[int]]:
     """Positions of the top-level operations of each section."""
     groups: list[list[int]] = []
     serial = False
+    computed: set[ir.Operation] = set()
     for position, op in enumerate(body(function).operations):
         name = op.operation.name
-        if name.startswith(PURE) or name in ("func.return", "memref.alloc"):
+        if name in ("func.return", "memref.alloc"):
             continue
+        if name.startswith(PURE) and not any(_owner(operand) in computed for operand in op.operands):
+            continue
+        computed.add(op.operation)
         if name == "scf.forall":
             groups.append([position])
             serial = False
@@ -122,23 +147,45 @@ def _group(function: ir.Operation) -> list[list[int]]:
     return groups
 
 
-def _keep_only(function: ir.Operation, index: int) -> int:
+def _keep_only(function: ir.Operation, index: int, read_only: set[int]) -> int:
     groups = _group(function)
     operations = [o.operation for o in body(function).operations]
-    for k, group in reversed(list(enumerate(groups))):
-        if k != index:
-            for position in reversed(group):
-                operations[position].erase()
+    kept = [operations[p] for p in groups[index]]
     block = body(function)
+    unchanged = [block.arguments[k] for k in read_only]
+    for position in reversed(range(len(operations))):
+        op = operations[position]
+        if not any(position in group for k, group in enumerate(groups) if k != index):
+            continue
+        if any(True for result in op.results for _ in result.uses):
+            # Two sections share what is the same wherever it is computed: each has a copy.
+            if not _computed_anywhere(op, unchanged):
+                raise SharedValueError(str(op))
+            continue
+        op.erase()
     with function.location:
         lo = block.add_argument(ir.IndexType.get(), function.location)
         hi = block.add_argument(ir.IndexType.get(), function.location)
-    kept = [operations[p] for p in groups[index]]
     chunks = _chunk_loop(kept[0], lo, hi) if kept[0].name == "scf.forall" else 1
     _allocate_on_stack(function)
     kind = ir.FunctionType.get([a.type for a in block.arguments], [])
     function.attributes["function_type"] = ir.TypeAttr.get(kind)
     return chunks
+
+
+def _computed_anywhere(op: ir.Operation, unchanged: list[ir.Value]) -> bool:
+    """Whether an operation has no effect, and reads nothing but what no section changes."""
+    if op.name in ("vector.transfer_read", "vector.load", "memref.load"):
+        return _buffer_of(op.operands[0]) in unchanged
+    return op.name.startswith(("vector.", "arith.", "math.")) and op.name not in WRITES
+
+
+def _buffer_of(view: ir.Value) -> ir.Value:
+    while not isinstance(view.owner, ir.Block) and view.owner.operation.name.startswith("memref."):
+        if view.owner.operation.name in ("memref.alloc", "memref.alloca", "memref.get_global"):
+            break
+        view = view.owner.operation.operands[0]
+    return view
 
 
 def _allocate_on_stack(function: ir.Operation) -> None:

@@ -10,18 +10,28 @@ is one contiguous panel (`[cb][kh][kw][ci][cv][cl]`). The returned packing says 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mlir import ir
+from numpy.typing import NDArray
 
 from ansorc.dialect_passes.ir_walk import body, indexing_maps, iterators, shape
+from ansorc.dialect_passes.schedule.winograd_matrices import transform_weight
 
 
 @dataclass(frozen=True)
 class Packing:
-    """How a constant argument is laid out: reshape, then transpose."""
+    """How a constant argument is laid out: transform (for Winograd's F(m, 3)), reshape, then transpose."""
 
     shape: tuple[int, ...]
     order: tuple[int, ...]
+    winograd: int = 0
+    """m; 0 is no transform."""
+
+    def apply(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Return the packed array."""
+        made = transform_weight(array, self.winograd) if self.winograd else array
+        return made.reshape(self.shape).transpose(self.order)
 
 
 class CannotBlock(Exception):

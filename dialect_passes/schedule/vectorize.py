@@ -1,6 +1,12 @@
-"""The last part of a schedule, in two scripts: vectorize on tensors; on buffers, lower vectors to one dimension."""
+"""The last part of a schedule, in three scripts: fold unit dims and vectorize on tensors; on buffers, lower vectors to one dimension."""
 
 from ansorc.dialect_passes.schedule.words import OP, cse, match_ops, patterns, script
+
+FOLD_UNITS = script(
+    match_ops("%f", "func.func"),
+    patterns("%f", "linalg.fold_unit_extent_dims_via_slices", "canonicalization"),
+    cse("%f"),
+)
 
 # `structured.vectorize` on the operations themselves: vectorize_children_and_apply_patterns folds rank-reducing slices
 # wrongly (docs/pitfalls.md).
