@@ -34,6 +34,8 @@ class Options:
     trials: int = 0
     records: str | os.PathLike[str] | None = None
     seed: int = 0
+    exact: bool = False
+    """Leave out algorithms that round more than the operators of the model do (Winograd's)."""
     use_cache: bool = True
     cache_dir: Path = field(default_factory=lambda: read_knobs().cache_dir)
     jobs: int = field(default_factory=lambda: read_knobs().jobs or usable_cores())

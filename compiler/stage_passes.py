@@ -16,9 +16,9 @@ from ansorc.runtime.llvm_binding import compile_ir
 
 
 def schedule(module: ir.Module, target: str = "native", kind: str = "", script: str = "") -> None:
-    """Take a task from `linalg` to `scheduled` (options: target=NAME, kind=register-tile, rows or loops, script=FILE).
+    """Take a task from `linalg` to `scheduled` (options: target=NAME, kind=NAME, script=FILE).
 
-    A script is replayed as it is, perhaps edited by hand.
+    Kinds are register-tile, winograd, rows and loops. A script is replayed as it is, perhaps edited by hand.
     """
     text = Path(script).read_text() if script else ""
     kinds = (kind,) if kind else KINDS

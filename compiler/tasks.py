@@ -12,7 +12,7 @@ from ansorc.compiler.errors import TaskFailedError
 from ansorc.compiler.knobs import read_knobs
 from ansorc.compiler.options import Options
 from ansorc.compiler.program import Program
-from ansorc.compiler.sketch.schedule_task import KINDS
+from ansorc.compiler.sketch.schedule_task import EXACT_KINDS, KINDS
 from ansorc.compiler.stage_passes import pipeline
 from ansorc.compiler.task_job import TaskCode, TaskJob
 from ansorc.compiler.workers import Job, JobResult, run_jobs
@@ -35,7 +35,7 @@ def compile_tasks(program: Program, goal: str, options: Options) -> Compiled:
     done: dict[str, TaskCode] = {}
     keys: dict[str, str] = {}
     for name, text in program.code.items():
-        job = TaskJob(text, program.stage, goal, options.target)
+        job = TaskJob(text, program.stage, goal, options.target, kinds=EXACT_KINDS if options.exact else KINDS)
         keys[name] = _key(job, options)
         stored = cache.get(keys[name]) if cache else None
         if stored is not None:
@@ -76,5 +76,5 @@ def _run(jobs: Mapping[str, TaskJob], options: Options, progress: Callable[[JobR
 
 
 def _key(job: TaskJob, options: Options) -> str:
-    parts = (job.text, job.stage, job.goal, job.unscheduled, options.fingerprint())
+    parts = (job.text, job.stage, job.goal, job.unscheduled, job.kinds, options.fingerprint())
     return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -76,6 +76,7 @@ def _print_version(context: click.Context, _parameter: click.Parameter, value: b
 @click.option("--emit", type=click.Choice(list(SUFFIXES)), default="so", show_default=True)
 @click.option("--dump-dir", type=click.Path(path_type=Path), help="Write every stage in there.")
 @click.option("--jobs", type=int, help="Processes that compile [default: all cores].")
+@click.option("--exact", is_flag=True, help="Leave out algorithms that round more (Winograd's).")
 @click.option("--no-cache", is_flag=True, help="Compile every task again.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more; show tracebacks.")
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version)
@@ -88,6 +89,7 @@ def command(
     emit: str,
     dump_dir: Path | None,
     jobs: int | None,
+    exact: bool,
     no_cache: bool,
     verbose: bool,
 ) -> None:
@@ -106,6 +108,7 @@ def command(
             target=parse_target(target),
             threads=threads,
             shapes=parse_shapes(shape),
+            exact=exact,
             use_cache=not no_cache,
             jobs=usable_cores() if jobs is None and knobs.jobs is None else (jobs or knobs.jobs or 0),
             dump_dir=dump_dir or knobs.dump_dir,

@@ -71,6 +71,8 @@ class Kind(ABC, Generic[N]):
     """A structure of schedules: which tasks it fits, its decisions, and how a candidate becomes a script."""
 
     name: str
+    exact: bool = True
+    """Whether results differ from those of the task's own operators by the order of sums alone."""
     prepared: tuple[str, ...]
     """Decisions that are made on the linalg operations, before the script."""
 

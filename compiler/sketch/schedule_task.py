@@ -28,6 +28,7 @@ class Schedule:
 
 
 KINDS = (*SKETCHED, "rows", "loops")
+EXACT_KINDS = tuple(name for name in KINDS if name not in SKETCHED or SKETCHED[name].exact)
 
 
 def schedule(

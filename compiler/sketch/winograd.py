@@ -15,8 +15,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import gcd, prod
 
+import numpy as np
 from mlir import ir
 
+from ansorc.compiler.sketch.analytic import FMA_LATENCY, FMA_PORTS, LOAD_PORTS, OVERLAP, STREAM_CYCLES, TILE_CYCLES
 from ansorc.compiler.sketch.candidate import Candidate, Sketch
 from ansorc.compiler.sketch.decisions import LEAST_LANES, MAX_VECTORS, divisors
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
@@ -26,14 +28,26 @@ from ansorc.dialect_passes.schedule import winograd
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import analyse
-from ansorc.dialect_passes.schedule.winograd import TAPS, Convolution3x3
+from ansorc.dialect_passes.schedule.winograd import TAPS, Convolution3x3, pieces
+from ansorc.dialect_passes.schedule.winograd_matrices import matrices
 from ansorc.dialect_passes.schedule.words import cse, match_ops, patterns, script
 
 OUTPUTS = (4, 2, 6)
 """m of F(m x m, 3 x 3), the best first: of a 6 the error grows to 1e-4 of the largest result and beyond."""
 STACK_BYTES = 1 << 20
 """Most that a chunk keeps on the stack of its thread."""
-TRANSFORM_REGISTERS = 2
+DEFAULTS = (4, 2)
+"""Of which the default is chosen: a 6 makes much code for its edges, and is no faster on images of up to 56 pixels."""
+MARGIN = 1.1
+"""How much faster than another algorithm the estimate has to be: it errs, and results are less exact."""
+TRANSFORM_SHARE = 0.75
+"""Of a transform's multiplications, what is left once opposite points share their sums."""
+SECTION_CYCLES = 2_000.0
+WEIGHT_BYTES_A_CYCLE = 4.0
+"""The weights are (a / 3)^2 times those of the direct algorithm, and in a network come from memory."""
+L2_BYTES_A_CYCLE, FAR_BYTES_A_CYCLE = 48.0, 8.0
+WANTED_CHUNKS = 8
+THREADS = (1, 2, 4)
 
 
 @dataclass(frozen=True, order=True)
@@ -120,6 +134,7 @@ class WinogradKind(Kind[Convolution3x3]):
     """A 3x3 convolution by minimal filtering."""
 
     name = "winograd"
+    exact = False
     prepared = ("m", "lanes", "vectors")
 
     def describe(self, function: ir.Operation) -> Convolution3x3:
@@ -135,7 +150,12 @@ class WinogradKind(Kind[Convolution3x3]):
         return SPACE
 
     def choose(self, nest: Convolution3x3, machine: Machine) -> Choice | None:
-        return None
+        best: tuple[float, dict[str, int]] | None = None
+        for values in _drafts(nest, machine):
+            cycles = MARGIN * estimate(nest, machine, values)
+            if best is None or cycles < best[0]:
+                best = cycles, values
+        return best and Choice(Candidate(self.sketch(nest), tuple(best[1].items())), best[0])
 
     def prepare(self, function: ir.Operation, values: Values) -> dict[int, Packing]:
         task = analyse(function)
@@ -167,3 +187,66 @@ def tiles_of(nest: Convolution3x3, m: int) -> tuple[int, int]:
 def step(nest: Convolution3x3) -> Winograd:
     """Return the only step of the sketch."""
     return Winograd(nest.lead, nest.height, nest.width, nest.channels, nest.filters, nest.read, nest.taps)
+
+
+def _drafts(nest: Convolution3x3, machine: Machine) -> Iterator[dict[str, int]]:
+    """Yield the candidates that are worth an estimate: every algorithm and register tile, with enough chunks."""
+
+    def walk(chosen: dict[str, int], left: int) -> Iterator[dict[str, int]]:
+        if left == len(SPACE):
+            yield chosen
+            return
+        decision = SPACE[left]
+        options = decision.options(nest, machine, chosen)
+        if decision.name == "m":
+            options = tuple(m for m in options if m in DEFAULTS)
+        elif isinstance(decision, Chunk):
+            options = _enough(decision.name, options, nest, chosen)
+        elif decision.name in ("lanes", "unroll"):
+            options = options[:1]
+        for value in options:
+            yield from walk({**chosen, decision.name: value}, left + 1)
+
+    return walk({}, 0)
+
+
+def _enough(name: str, options: tuple[int, ...], nest: Convolution3x3, chosen: Values) -> tuple[int, ...]:
+    """The largest chunk of which there are enough."""
+    y, _ = tiles_of(nest, chosen["m"])
+    others = (chosen["m"] + TAPS - 1) ** 2 if name == "chunk_blocks" else prod(nest.lead) * y
+    fitting = [o for o in options if others * (options[-1] // o) >= WANTED_CHUNKS] if options else []
+    return tuple(fitting or options[:1])[-1:]
+
+
+def estimate(nest: Convolution3x3, machine: Machine, values: Values) -> float:
+    """Estimate the cycles of a candidate on one core: transforms and products, and what each fetches."""
+    m, rows, vectors, lanes = (values[name] for name in ("m", "rows", "vectors", "lanes"))
+    known, edge = matrices(m, TAPS), m + TAPS - 1
+    y, x = tiles_of(nest, m)
+    tiles, images = prod(nest.lead) * y * x, prod(nest.read) * y * x
+    steps = prod(nest.taps) * nest.channels
+    tile = values["tile_x"] * values["tile_y"]
+    step_cycles = max(tile * vectors / FMA_PORTS, (tile + vectors) / LOAD_PORTS, FMA_LATENCY)
+    step_cycles += STREAM_CYCLES * (tile + vectors + values["tile_y"])  # tiles of a row are neighbours
+    register_tiles = edge * edge * tiles // tile * (nest.filters // (lanes * vectors))
+    products = register_tiles * (steps * step_cycles + TILE_CYCLES)
+    reading = TRANSFORM_SHARE * edge * np.count_nonzero(known.input) + edge * edge
+    writing = TRANSFORM_SHARE * (edge + m) / 2 * np.count_nonzero(known.output) + edge * edge / 2 + m * m
+    transforms = images * (nest.channels // lanes) * reading + tiles * (nest.filters // lanes) * writing
+    # What passes between the stages, and the weights.
+    between = 2 * edge * edge * (images * nest.channels + tiles * nest.filters) * nest.element_bytes
+    weights = edge * edge * steps * nest.filters * nest.element_bytes
+    chunks, sections = edge * edge, 1 + 2 * len(pieces(nest.height, m)) * len(pieces(nest.width, m))
+    if rows:
+        chunks, sections = prod(nest.lead) * y // rows, 1
+        near = footprint(step(nest), values, nest.element_bytes) <= machine.l2_bytes / 2
+        times = chunks if weights > machine.l2_bytes / 2 else 1
+    else:
+        near, times = between / 2 <= machine.l2_bytes, 1
+    memory = between / (L2_BYTES_A_CYCLE if near else FAR_BYTES_A_CYCLE)
+    memory += weights * times / WEIGHT_BYTES_A_CYCLE
+    if times < chunks and rows:
+        memory += weights * chunks / L2_BYTES_A_CYCLE
+    arithmetic = products + transforms
+    imbalance = sum(-(-chunks // t) * t / chunks for t in THREADS) / len(THREADS)
+    return (max(arithmetic, memory) + OVERLAP * min(arithmetic, memory)) * imbalance + SECTION_CYCLES * sections

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from math import prod
 
 from ansorc.compiler.sketch.steps import Script, Step
+from ansorc.dialect_passes.schedule.winograd import pieces
 from ansorc.dialect_passes.schedule.words import OP, fuse, match_attribute, tile
 
 Values = Mapping[str, int]
@@ -86,16 +88,16 @@ class Winograd(Step):
 
     def emit(self, values: Values, script: Script) -> None:
         """Write all three stages."""
-        inputs, product, outputs = self._stages(values, script.lines)
+        inputs, products, outputs = self._stages(values, script.lines)
         if values[self.rows]:
             loop = outputs[0].descend([*[1] * len(self.lead), values[self.rows]] + [0] * 6, "forall")
-            for stage in (product, *inputs):
+            for stage in (products, *inputs):
                 for part in ("root", *PARTS):
                     loop = stage.move(part, loop)
-            self._inside(values, inputs, product)
+            self._inside(values, inputs, products)
         for stage in inputs:
             self._input(values, stage)
-        self._product(values, product)
+        self._product(values, products)
         for stage in outputs:
             self._output(values, stage)
 
@@ -103,30 +105,27 @@ class Winograd(Step):
         m, lanes, vectors = values[self.m], values[self.lanes], values[self.vectors]
         edge, blocks = m + 2, self.filters // (lanes * vectors)
         tiles = (-(-self.height // m), -(-self.width // m))
-        kinds = [
-            (y, x)
-            for y in _pieces(self.height, m)
-            for x in _pieces(self.width, m)
-        ]  # fmt: skip
+        kinds = list(product(pieces(self.height, m), pieces(self.width, m)))
         inputs = [
-            Stage(f"input{k}", [edge, edge, *self.read, y[0], x[0], self.channels], lines)
+            Stage(f"input{k}", [edge, edge, *self.read, y.count, x.count, self.channels], lines)
             for k, (y, x) in enumerate(kinds)
         ]
-        product = Stage("product0", [edge, edge, *self.lead, *tiles, blocks, vectors, lanes], lines)
+        products = Stage("product0", [edge, edge, *self.lead, *tiles, blocks, vectors, lanes], lines)
         outputs = [
-            Stage(f"output{k}", [*self.lead, *y, *x, blocks, vectors, lanes], lines) for k, (y, x) in enumerate(kinds)
+            Stage(f"output{k}", [*self.lead, y.count, y.results, x.count, x.results, blocks, vectors, lanes], lines)
+            for k, (y, x) in enumerate(kinds)
         ]
-        for stage in (*inputs, product, *outputs):
+        for stage in (*inputs, products, *outputs):
             stage.match()
-        return inputs, product, outputs
+        return inputs, products, outputs
 
-    def _inside(self, values: Values, inputs: list[Stage], product: Stage) -> None:
+    def _inside(self, values: Values, inputs: list[Stage], products: Stage) -> None:
         """What a chunk has of the stages before the last."""
         for stage in inputs:
             stage.extents = [*stage.extents[:2], *[1] * len(self.read), values[self.rows], *stage.extents[-2:]]
             if self.taps:
                 stage.extents[2 : 2 + len(self.read)] = [*[1] * (len(self.read) - len(self.taps)), *self.taps]
-        product.extents[2 : 2 + len(self.lead) + 1] = [*[1] * len(self.lead), values[self.rows]]
+        products.extents[2 : 2 + len(self.lead) + 1] = [*[1] * len(self.lead), values[self.rows]]
 
     def _input(self, values: Values, stage: Stage) -> None:
         rank, lead = len(stage.extents), len(self.read)
@@ -154,12 +153,6 @@ class Winograd(Step):
             stage.descend([*[1] * lead, 1, 0, 0, 0, values[self.output_blocks], 0, 0], "forall")
         dims = [*range(lead), lead, lead + 2, lead + 4, lead + 5]
         stage.walk(dims, [1] * len(dims))
-
-
-def _pieces(extent: int, m: int) -> list[tuple[int, int]]:
-    """Return (tiles, rows of each) of the whole tiles, and of the last if it is none (see winograd.pieces)."""
-    whole, rest = divmod(extent, m)
-    return [*([(whole, m)] if whole else []), *([(1, rest)] if rest else [])]
 
 
 def footprint(step: Winograd, values: Values, element_bytes: int) -> int:

@@ -152,7 +152,7 @@ def _keep_only(function: ir.Operation, index: int, read_only: set[int]) -> int:
     operations = [o.operation for o in body(function).operations]
     kept = [operations[p] for p in groups[index]]
     block = body(function)
-    unchanged = [block.arguments[k] for k in read_only]
+    unchanged: list[ir.Value] = [block.arguments[k] for k in read_only]
     for position in reversed(range(len(operations))):
         op = operations[position]
         if not any(position in group for k, group in enumerate(groups) if k != index):

@@ -1,4 +1,4 @@
-"""The last part of a schedule, in three scripts: fold unit dims and vectorize on tensors; on buffers, lower vectors to one dimension."""
+"""The last part of a schedule: fold unit dims and vectorize on tensors; on buffers, lower vectors to one dimension."""
 
 from ansorc.dialect_passes.schedule.words import OP, cse, match_ops, patterns, script
 

@@ -7,9 +7,9 @@
     z[n, ty, a, tx, b, co]    = sum_ij  AT[a, i] AT[b, j] s[i, j, n, ty, tx, co]
     y[n, m ty + a, m tx + b, co] = epilogue(z)
 
-with a = m + 2 and the weights u = G w G^T made ahead of time. Each of the three is an anchor behind a fill and before an
-elementwise root: attributes `ansorc.<stage><piece>.root|anchor|fill`, stages input, product, output. Where m does not
-divide the image, the last tiles are pieces of their own: they read fewer rows (the others would be zero), and write
+with a = m + 2 and the weights u = G w G^T made ahead of time. Each of the three is an anchor behind a fill and before
+an elementwise root: attributes `ansorc.<stage><piece>.root|anchor|fill`, stages input, product, output. Where m does
+not divide the image, the last tiles are pieces of their own: they read fewer rows (the others would be zero), and write
 fewer. Channels of the result are split into [blocks][vectors][lanes], as in block_channels. More dims of a convolution
 (the batch, the depth) are loops around the same; taps of the depth are one more reduction of the products.
 """
@@ -258,16 +258,16 @@ class _Rewrite:
         for operand, m in zip(list(old.operands)[:-1], indexing_maps(old), strict=False):
             if operand == self.anchor.results[0]:
                 inputs.append(anchor)
-                reads.append(identity)
+                reads.append([*identity])
             elif len(m.results) == 0:
                 inputs.append(operand)
                 reads.append([])
             elif len(m.results) == 1:
                 inputs.append(_expand(operand, [3], self.split))
-                reads.append(identity[-3:])
+                reads.append([*identity[-3:]])
             else:
                 inputs.append(tiled(operand))
-                reads.append(identity)
+                reads.append([*identity])
         clone = old.clone()
         made = _generic(name, inputs, destination, [*reads, identity], 0, clone.regions[0])
         clone.erase()
@@ -275,7 +275,7 @@ class _Rewrite:
 
     def constant(self, values: np.ndarray) -> ir.Value:
         dtype = np.float32 if str(self.element) == "f32" else np.float64
-        dense = ir.DenseElementsAttr.get(np.ascontiguousarray(values, dtype=dtype))
+        dense = ir.DenseElementsAttr.get(np.ascontiguousarray(values, dtype=dtype))  # pyright: ignore
         return arith.constant(dense.type, dense)
 
     def empty(self, sizes: Sequence[int]) -> ir.Value:

@@ -32,12 +32,14 @@ def compile(
     trials: int = 0,
     records: str | PathLike[str] | None = None,
     seed: int = 0,
+    exact: bool = False,
 ) -> CompiledModel:
     """Compile an ONNX model for a target and load it.
 
     `target` is `native`, the name of a CPU or a triple. `threads` is the default number of threads
     (None: the cores that the running process may use). `shapes` gives the inputs with symbolic
-    dimensions their sizes. `trials` and `records` are reserved for tuning.
+    dimensions their sizes. `trials` and `records` are reserved for tuning. `exact` leaves out
+    algorithms that round more than the model's operators do.
     """
     from ansorc.compiler.driver import compile_model
     from ansorc.compiler.options import Options
@@ -50,6 +52,7 @@ def compile(
         trials=trials,
         records=records,
         seed=seed,
+        exact=exact,
     )
     return compile_model(model, options)
 

@@ -23,7 +23,7 @@ def test_help_shows_examples() -> None:
     done = _ansorc("--help")
     assert done.returncode == 0
     assert "ansorc model.onnx -o model.so" in done.stdout
-    for option in ("--target", "--threads", "--shape", "--emit", "--dump-dir", "--no-cache", "--version"):
+    for option in ("--target", "--threads", "--shape", "--emit", "--dump-dir", "--exact", "--no-cache", "--version"):
         assert option in done.stdout
 
 

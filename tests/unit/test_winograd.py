@@ -1,0 +1,162 @@
+"""Winograd's algorithm: its matrices, what it fits, and that every candidate computes the convolution."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+from onnx_cases import graph_model
+from test_sketch import tasks_with_spaces
+
+import ansorc
+from ansorc.compiler.driver import compile_to_file
+from ansorc.compiler.measure import runnable
+from ansorc.compiler.options import Options
+from ansorc.compiler.sketch.kind import TaskSpace
+from ansorc.compiler.sketch.winograd import WinogradKind, estimate
+from ansorc.compiler.sketch.winograd_step import footprint
+from ansorc.compiler.task_job import TaskJob, compile_task
+from ansorc.dialect_passes.schedule.machine import Machine
+from ansorc.dialect_passes.schedule.winograd import Convolution3x3, pieces
+from ansorc.dialect_passes.schedule.winograd_matrices import matrices, transform_weight
+
+AVX512 = Machine(64, 32, True, 48 << 10, 2 << 20)
+TOLERANCE = {2: 2e-6, 4: 3e-5, 6: 1e-4}
+"""Of the largest result: the constants of the larger transforms cost digits."""
+
+
+@pytest.mark.parametrize("m", [2, 4, 6])
+def test_the_matrices_filter(m: int) -> None:
+    known, generator = matrices(m, 3), np.random.default_rng(m)
+    data, taps = generator.standard_normal(m + 2), generator.standard_normal(3)
+    result = known.output @ ((known.weight @ taps) * (known.input @ data))
+    assert np.allclose(result, np.convolve(data, taps[::-1], "valid"), atol=1e-12)
+
+
+def test_weights_are_transformed_in_both_dims() -> None:
+    weight = np.random.default_rng(0).standard_normal((3, 3, 5, 7)).astype(np.float32)
+    g = matrices(4, 3).weight
+    expected = np.stack([[g @ weight[:, :, i, o] @ g.T for o in range(7)] for i in range(5)]).transpose(2, 3, 0, 1)
+    assert np.allclose(transform_weight(weight, 4), expected, atol=1e-6)
+
+
+def test_tiles_cover_an_image() -> None:
+    for extent in range(1, 30):
+        for m in (2, 4, 6):
+            made = [(p.first * m + k * m, p.results) for p in pieces(extent, m) for k in range(p.count)]
+            assert sum(results for _, results in made) == extent
+            assert [start for start, _ in made] == list(range(0, extent, m))
+            assert all(p.rows == p.results + 2 for p in pieces(extent, m))
+
+
+def convolution(
+    channels: int, filters: int, size: tuple[int, ...], batch: int = 1, after: str = "", bias: bool = True
+) -> onnx.ModelProto:
+    generator = np.random.default_rng(channels + filters)
+    x = generator.standard_normal((batch, channels, *size)).astype(np.float32)
+    shape = (filters, channels, *[3] * len(size))
+    values = {"w": generator.standard_normal(shape).astype(np.float32) / np.sqrt(9 * channels).astype(np.float32)}
+    if bias:
+        values["b"] = generator.standard_normal(filters).astype(np.float32)
+    pads = [1] * 2 * len(size)
+    nodes = [helper.make_node("Conv", ["x", *values], ["c"], pads=pads)]
+    inputs = {"x": x}
+    if after == "residual":
+        inputs["r"] = generator.standard_normal((batch, filters, *size)).astype(np.float32)
+        nodes.append(helper.make_node("Add", ["c", "r"], ["s"]))
+    elif after == "convolution":
+        values["w2"] = generator.standard_normal((filters, filters, *[3] * len(size))).astype(np.float32)
+        nodes.append(helper.make_node("Conv", ["c", "w2"], ["s"], pads=pads))
+    nodes.append(helper.make_node("Relu", [nodes[-1].output[0]], ["y"]))
+    return graph_model(nodes, inputs, ["y"], values)
+
+
+MODELS = {
+    "whole tiles": convolution(16, 32, (12, 12)),
+    "edges": convolution(32, 16, (14, 14), after="residual"),
+    "odd": convolution(16, 48, (7, 5), after="convolution"),
+    "batch": convolution(8, 16, (8, 8), batch=3, bias=False),
+    "three dims": convolution(16, 16, (4, 6, 7)),
+}
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_random_candidates_compute_the_convolution(name: str) -> None:
+    """Against the task's plain loops."""
+    options, generator, found = Options(), random.Random(name), set[int]()
+    for text, space in tasks_with_spaces(MODELS[name], options):
+        if space.kind.name != "winograd":
+            continue
+        plain = runnable(text, compile_task(TaskJob(text, "linalg", "object", options.target, unscheduled=True)))
+        arguments = plain.random_arguments(np.random.default_rng(1))
+        expected = plain.run(arguments)
+        for candidate in sorted(c for c in {space.sample(generator) for _ in range(6)} if c is not None):
+            job = TaskJob(text, "linalg", "object", options.target, candidate=candidate)
+            result = runnable(text, compile_task(job)).run(arguments, threads=2)
+            error = abs(result - expected).max() / abs(expected).max()
+            assert error <= TOLERANCE[candidate.values["m"]], candidate.to_json()
+            found.add(candidate.values["rows"] > 0)
+    assert found >= {0}
+
+
+def space(lead: tuple[int, ...], size: int, channels: int, filters: int) -> TaskSpace[Convolution3x3]:
+    return TaskSpace(WinogradKind(), Convolution3x3(lead, size, size, filters, channels, (), lead, 4), AVX512)
+
+
+@pytest.mark.parametrize(("size", "channels"), [(56, 64), (28, 128), (14, 256), (7, 512)])
+def test_the_default_is_in_the_space(size: int, channels: int) -> None:
+    whole = space((1,), size, channels, channels)
+    choice = whole.choose()
+    assert choice is not None
+    assert whole.illegal(choice.candidate) is None
+    assert choice.cycles > estimate(whole.nest, AVX512, choice.candidate.values)  # with a margin
+
+
+def test_more_weights_than_the_direct_algorithm_have_their_price() -> None:
+    """On 7x7 pixels the weights are read for few products each; on 56x56 for many."""
+    small, large = (space((1,), size, 512, 512) for size in (7, 56))
+    few, many = (s.choose() for s in (small, large))
+    assert few is not None
+    assert many is not None
+    direct = 9 * 512 * 512 / 32  # cycles of one pixel, at two FMA of 16 lanes
+    assert few.cycles > 0.9 * 49 * direct
+    assert many.cycles < 0.5 * 56 * 56 * direct
+
+
+def test_what_a_chunk_keeps_fits_its_stack() -> None:
+    whole, generator = space((1,), 56, 256, 256), random.Random(3)
+    for _ in range(100):
+        candidate = whole.sample(generator)
+        assert candidate is not None
+        (step,) = candidate.sketch.steps
+        assert footprint(step, candidate.values, 4) <= 1 << 20  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_exact_leaves_it_out(exact: bool, tmp_path: Path) -> None:
+    path = tmp_path / "c.mlir"
+    model = convolution(64, 64, (56, 56))
+    compile_to_file(model, Options(exact=exact, use_cache=False), path, "scheduled")
+    assert ("kind\\22: \\22winograd" in path.read_text()) is not exact
+
+
+def test_strides_and_other_windows_do_not_fit() -> None:
+    generator = np.random.default_rng(0)
+    x = generator.standard_normal((1, 16, 9, 9)).astype(np.float32)
+    for kernel, attributes in ((3, {"strides": [2, 2]}), (3, {"dilations": [2, 2]}), (5, {}), (1, {})):
+        w = generator.standard_normal((16, 16, kernel, kernel)).astype(np.float32)
+        model = graph_model([helper.make_node("Conv", ["x", "w"], ["y"], **attributes)], {"x": x}, ["y"], {"w": w})
+        assert not [s for _, s in tasks_with_spaces(model, Options()) if s.kind.name == "winograd"]
+
+
+def test_a_network_of_it_computes_the_same() -> None:
+    """Two convolutions in a row: the second reads the border that the first one wrote."""
+    from onnxruntime import InferenceSession
+
+    model = convolution(32, 32, (28, 28), after="convolution")
+    x = np.random.default_rng(5).standard_normal((1, 32, 28, 28)).astype(np.float32)
+    (expected,) = InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    (result,) = ansorc.compile(model).run({"x": x}).values()
+    assert abs(result - expected).max() <= 1e-4 * abs(expected).max()
