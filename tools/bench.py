@@ -6,7 +6,7 @@ import importlib
 
 import click
 
-SUBCOMMANDS = ("networks", "ops", "peak")
+SUBCOMMANDS = ("candidates", "networks", "ops", "peak")
 """Each is a function of that name in `bench_NAME.py`."""
 
 

@@ -34,6 +34,7 @@ class RegisterTile(Kind[LoopNest]):
         task = analyse(function)
         if not task.parallel:
             raise CannotBlock("no loops")
+        block_channels.splittable_channels(function)
         return loop_nest(task, frozenset(block_channels.constant_arguments(function)))
 
     def extents(self, nest: LoopNest) -> tuple[tuple[int, ...], tuple[int, ...]]:

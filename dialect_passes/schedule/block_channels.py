@@ -73,6 +73,16 @@ def channel_positions(function: ir.Operation) -> dict[ir.Value, int]:
     return positions
 
 
+def splittable_channels(function: ir.Operation) -> dict[ir.Value, int]:
+    """Return the channel's position in each value of a task whose channels may be split; raises CannotBlock."""
+    positions = channel_positions(function)
+    constant = constant_arguments(function)
+    for argument in body(function).arguments:
+        if positions.get(argument, -1) not in (-1, len(shape(argument)) - 1) and argument.arg_number not in constant:
+            raise CannotBlock("an argument's channels are not contiguous: its vectors would be gathered")
+    return positions
+
+
 def _operand_positions(op: ir.Operation, out_position: int) -> list[tuple[ir.Value, int | None]]:
     """Return each operand and where the channel is in it; None where it is not."""
     maps = indexing_maps(op)
@@ -104,12 +114,9 @@ def run(function: ir.Operation, lanes: int, vectors: int) -> dict[int, Packing]:
 
     Raises CannotBlock (before anything is changed) when the channel cannot be followed.
     """
-    positions = channel_positions(function)
+    positions = splittable_channels(function)
     block = body(function)
     constant = constant_arguments(function)
-    for argument in block.arguments:
-        if positions.get(argument, -1) not in (-1, len(shape(argument)) - 1) and argument.arg_number not in constant:
-            raise CannotBlock("an argument's channels are not contiguous: its vectors would be gathered")
     packings: dict[int, Packing] = {}
     packed: set[ir.Value] = set()
     for argument in block.arguments:

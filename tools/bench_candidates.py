@@ -1,0 +1,94 @@
+"""`ansorc-bench candidates`: random schedules of random layers, each compared with float64."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from dataclasses import asdict
+
+import click
+import numpy as np
+
+from ansorc.compiler.target import usable_cores
+from ansorc.compiler.workers import Job, JobResult, run_jobs
+from ansorc.tools.candidate_pairs import OPERATORS, Outcome, Pair, draw
+from ansorc.tools.measure import processor
+from ansorc.tools.progress import ProgressLine
+
+ENTRY = "ansorc.tools.candidate_pairs:check"
+POISON = "85"
+"""What glibc fills fresh memory with, so that what is not written shows."""
+
+
+@click.command()
+@click.option("--pairs", default=2000, show_default=True, help="How many layers with candidates for all their tasks.")
+@click.option("--seed", default=0, show_default=True, help="Of sizes, data and candidates.")
+@click.option("--only", metavar="REGEX", default="", help=f"Of the operators {', '.join(OPERATORS)}, which it matches.")
+@click.option("--jobs", default=0, help="Processes [default: all cores].")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object for each pair.")
+def candidates(pairs: int, seed: int, only: str, jobs: int, as_json: bool) -> None:
+    """Check that random candidates compute what their task says; exit code 1 if one does not.
+
+    Sizes are small, odd and prime ones included. Each task of a layer gets a candidate of a random one of its kinds;
+    the layer runs on two threads and memory that is filled with garbage, and is compared with numpy in float64.
+    """
+    try:
+        operators = [o for o in OPERATORS if re.search(only, o)]
+    except re.error as error:
+        raise click.BadParameter(str(error), param_hint="--only") from error
+    if not operators:
+        raise click.BadParameter("no operator matches", param_hint="--only")
+    os.environ["MALLOC_PERTURB_"] = POISON
+    drawn = draw(pairs, seed, operators)
+    with ProgressLine(False) as progress:
+        done = 0
+
+        def count(_: JobResult) -> None:
+            nonlocal done
+            done += 1
+            progress.show("checking pairs", done, len(drawn))
+
+        results = run_jobs(ENTRY, [Job(str(k), pair) for k, pair in enumerate(drawn)], jobs or usable_cores(), count)
+    if as_json:
+        for pair, result in zip(drawn, results, strict=True):
+            outcome = asdict(result.value) if result.failure is None else {"failure": result.failure.reason}
+            click.echo(json.dumps({"operator": pair.operator, "name": pair.workload.name, "batch": pair.batch,
+                                   "seed": pair.seed, **outcome}))  # fmt: skip
+    else:
+        click.echo("\n".join([processor(), *table(drawn, results)]))
+    if any(r.failure is not None or not r.value.error <= 1 for r in results):
+        sys.exit(1)
+
+
+def table(drawn: list[Pair], results: list[JobResult]) -> list[str]:
+    """Return counts by operator, what went wrong, and what compiling took."""
+    lines = [f"{'operator':<9} {'pairs':>6} {'tasks':>6} {'wrong':>6} {'failed':>7} {'worst error / tolerance':>24}"]
+    remarks: list[str] = []
+    right: list[Outcome] = []
+    for operator in dict.fromkeys(pair.operator for pair in drawn):
+        mine = [(p, r) for p, r in zip(drawn, results, strict=True) if p.operator == operator]
+        outcomes: list[Outcome] = [r.value for _, r in mine if r.failure is None]
+        wrong = [o for o in outcomes if not o.error <= 1]
+        worst = max((o.error for o in outcomes), default=0.0)
+        tasks = sum(len(o.candidates) for o in outcomes)
+        lines.append(
+            f"{operator:<9} {len(mine):>6} {tasks:>6} {len(wrong):>6} {len(mine) - len(outcomes):>7} {worst:>24.3f}"
+        )
+        right += outcomes
+        for pair, result in mine:
+            name = f"{pair.operator} {pair.workload.name} batch {pair.batch} seed {pair.seed}"
+            if result.failure is not None:
+                remarks.append(f"{name}: failed: {result.failure.reason}")
+            elif not result.value.error <= 1:
+                remarks.append(f"{name}: wrong by {result.value.error:.2g} tolerances: {result.value.candidates}")
+    seconds = [s for o in right for s in o.seconds]
+    if seconds:
+        middle, high = np.percentile(seconds, [50, 95])
+        largest = max(o.bytes for o in right) / 1024
+        lines.append(
+            f"a candidate compiles in {1e3 * middle:.0f} ms (median), {1e3 * high:.0f} ms (95th percentile), "
+            f"{max(seconds):.1f} s (longest); its object has up to {largest:.0f} KB"
+        )
+    return [*lines, *remarks]

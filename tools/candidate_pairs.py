@@ -1,0 +1,161 @@
+"""Random pairs of a small workload and candidates for its tasks, and what became of one: run in worker processes."""
+
+from __future__ import annotations
+
+import math
+import random
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ansorc.compiler import library
+from ansorc.compiler.assemble import assemble, write_packed
+from ansorc.compiler.driver import read, to_tasks
+from ansorc.compiler.measure import spaces_of_task
+from ansorc.compiler.options import Options
+from ansorc.compiler.program import signature_json
+from ansorc.compiler.sketch.candidate import Candidate
+from ansorc.compiler.task_job import TaskCode, TaskJob, compile_task, machine_of
+from ansorc.runtime.module import CompiledModel
+from ansorc.tools.workloads import AttentionScores, BatchMatmul, Dense, MatrixNorm, Workload
+from ansorc.tools.workloads_convolution import Capsules, Convolution
+
+EPSILON = float(np.finfo(np.float32).eps)
+ROUNDINGS = {0: 1.0, 2: 8.0, 4: 64.0, 6: 512.0}
+"""How much more an algorithm rounds: by m of Winograd's F(m, 3); 0 is none."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A workload, and the seed of its data and of its tasks' candidates."""
+
+    operator: str
+    workload: Workload
+    batch: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a pair came to."""
+
+    candidates: tuple[str, ...]
+    """JSON of those of its tasks that have a space."""
+    error: float
+    """Largest difference from float64, over the tolerance."""
+    seconds: tuple[float, ...] = field(default=())
+    """Time to compile each task that has a candidate."""
+    bytes: int = 0
+    """The largest object of such a task."""
+
+
+def _convolution(r: random.Random, dims: int, **fixed: object) -> Workload:
+    kernel, dilation = r.choice((1, 2, 3, 3, 3, 5)), r.choice((1, 1, 1, 2))
+    least = (kernel - 1) * dilation + 1
+    size = {1: 40, 2: 20, 3: 9}[dims]
+    values: dict[str, object] = {
+        "spatial": tuple(r.randint(least, max(size, least)) for _ in range(dims)),
+        "channels": r.choice((1, 3, 5, 16, 24, 32)), "filters": r.choice((1, 3, 8, 16, 20, 32, 48, 64)),
+        "kernel": kernel, "stride": r.choice((1, 1, 2, 3)), "padding": r.choice((0, kernel // 2)), "dilation": dilation,
+        "bias": r.random() < 0.5, "activation": r.choice(("", "relu", "tanh")),
+    }  # fmt: skip
+    return Convolution(f"C{dims}D", **{**values, **fixed})  # pyright: ignore[reportArgumentType]
+
+
+def _grouped(r: random.Random) -> Workload:
+    groups = r.choice((2, 3, 4))
+    each, filters = r.choice((2, 4, 5, 16)), r.choice((4, 7, 16, 32))
+    return _convolution(r, 2, channels=groups * each, filters=groups * filters, groups=groups)
+
+
+def _depthwise(r: random.Random) -> Workload:
+    channels = r.choice((5, 8, 16, 33, 64, 96))
+    return _convolution(r, 2, channels=channels, filters=channels, groups=channels)
+
+
+def _transposed(r: random.Random) -> Workload:
+    filters, size = r.choice((3, 8, 16, 32)), (r.randint(2, 9), r.randint(2, 9))
+    return Convolution("T2D", size, r.choice((4, 16, 24)), filters, 4, 2, 1, transposed=True, bias=r.random() < 0.5)
+
+
+def _winograd(r: random.Random) -> Workload:
+    size, channels, filters = (r.randint(3, 30), r.randint(3, 30)), r.choice((8, 16, 32)), r.choice((8, 16, 48, 64))
+    return Convolution("W2D", size, channels, filters, 3, 1, 1, bias=True, activation=r.choice(("", "relu")))
+
+
+OPERATORS: dict[str, Callable[[random.Random], Workload]] = {
+    "C1D": lambda r: _convolution(r, 1),
+    "C2D": lambda r: _convolution(r, 2),
+    "C3D": lambda r: _convolution(r, 3),
+    "W2D": _winograd,
+    "GRP": _grouped,
+    "DEP": _depthwise,
+    "T2D": _transposed,
+    "CAP": lambda r: Capsules(
+        (r.randint(3, 9), r.randint(3, 9)), r.choice((4, 8)), r.choice((4, 8, 16)), 3, r.choice((1, 2)), 1
+    ),
+    "GMM": lambda r: BatchMatmul("GMM", r.randint(1, 130), r.randint(1, 340), r.randint(1, 200), r.choice((1, 1, 3))),
+    "Gemm": lambda r: Dense(
+        "Gemm", r.randint(1, 60), r.randint(1, 300), r.randint(1, 200), r.random() < 0.5,
+        r.choice(("", "relu", "tanh", "gelu")),
+    ),
+    "NRM": lambda r: MatrixNorm(r.randint(1, 90), r.randint(1, 90)),
+    "TBS": lambda r: AttentionScores(r.randint(1, 70), r.choice((1, 2, 3)), r.choice((4, 8, 20, 64))),
+}  # fmt: skip
+"""What is drawn from, odd and prime sizes included."""
+
+
+def draw(count: int, seed: int, operators: list[str]) -> list[Pair]:
+    """Draw pairs, of each operator as many."""
+    generator = random.Random(seed)
+    chosen = [operators[k % len(operators)] for k in range(count)]
+    return [Pair(o, OPERATORS[o](generator), generator.choice((1, 1, 2)), generator.getrandbits(30)) for o in chosen]
+
+
+def check(pair: Pair) -> Outcome:
+    """Compile a workload with random candidates, run it, and compare it with float64; the entry of workers."""
+    generator, options = random.Random(pair.seed), Options(use_cache=False)
+    machine = machine_of(options.target)
+    case = pair.workload.case(pair.batch, pair.seed)
+    source = to_tasks(read(case.model, options), options)
+    codes: dict[str, TaskCode] = {}
+    drawn: list[Candidate] = []
+    seconds: list[float] = []
+    largest = 0
+    for name, text in source.code.items():
+        spaces = spaces_of_task(text, machine)
+        candidate = generator.choice(spaces).sample(generator) if spaces else None
+        start = time.perf_counter()
+        codes[name] = compile_task(TaskJob(text, "linalg", "object", options.target, candidate=candidate))
+        if candidate is not None:
+            drawn.append(candidate)
+            seconds.append(time.perf_counter() - start)
+            largest = max(largest, len(codes[name].code))
+    facts = {name: code.facts for name, code in codes.items()}
+    assembly = assemble(source, facts, 2)
+    with tempfile.TemporaryDirectory(prefix="ansorc-") as folder:
+        path = Path(folder) / "pair.so"
+        with library.packed(lambda file: write_packed(assembly, source.weights, file)) as weights:
+            objects = [code.code for code in codes.values()]
+            library.write("so", objects, assembly.host, weights, signature_json(source), options, path)
+        (result,) = CompiledModel(path).run(case.inputs).values()
+    expected = case.reference()
+    steps = max(1.0, pair.workload.flops(pair.batch) / 2 / expected.size)
+    more = max((ROUNDINGS[c.values.get("m", 0)] for c in drawn), default=1.0)
+    error = abs(result.reshape(expected.shape).astype(np.float64) - expected).max(initial=0.0)
+    allowed = tolerance(steps, more) * abs(expected).max(initial=EPSILON)
+    ratio = float(error / allowed) if np.isfinite(error) else math.inf
+    return Outcome(tuple(c.to_json() for c in drawn), ratio, tuple(seconds), largest)
+
+
+def tolerance(steps: float, roundings: float) -> float:
+    """Return what a sum of so many random terms may differ by, relative to the largest of many such sums.
+
+    Each addition rounds a partial sum that has grown as the square root of the terms so far; together that is
+    about eps / 2 * sqrt(steps / 2) of the result. Three times that, and some roundings of an epilogue, is allowed.
+    """
+    return EPSILON * roundings * (6 + math.sqrt(steps))
