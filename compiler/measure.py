@@ -77,6 +77,12 @@ class RunnableTask:
         self.kernel.run(buffers, threads)
         return buffers[len(arguments)]
 
+    def once(self, arguments: Sequence[Array], threads: int = 1) -> float:
+        """Time one run, after one that warms up."""
+        buffers = self._buffers(arguments)
+        self.kernel.run(buffers, threads)
+        return self.kernel.run(buffers, threads)
+
     def seconds(self, arguments: Sequence[Array], threads: int = 1) -> float:
         """Time the task, warm: the median of some repeats."""
         buffers = self._buffers(arguments)

@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansorc.compiler.errors import InvalidOptionError, NotYetError
 from ansorc.compiler.knobs import read_knobs
 from ansorc.compiler.target import Target, parse_target, usable_cores
+
+if TYPE_CHECKING:
+    from ansorc.compiler.sketch.candidate import Candidate
 
 Progress = Callable[[str, int, int], None]
 """Called with the step's name, the items done and their number (0: unknown)."""
@@ -34,6 +37,8 @@ class Options:
     trials: int = 0
     records: str | os.PathLike[str] | None = None
     seed: int = 0
+    candidates: Mapping[str, Candidate] = field(default_factory=lambda: dict[str, "Candidate"]())
+    """Schedules of tasks, by symbol; the others get defaults."""
     exact: bool = False
     """Leave out algorithms that round more than the operators of the model do (Winograd's)."""
     use_cache: bool = True

@@ -35,7 +35,8 @@ def compile_tasks(program: Program, goal: str, options: Options) -> Compiled:
     done: dict[str, TaskCode] = {}
     keys: dict[str, str] = {}
     for name, text in program.code.items():
-        job = TaskJob(text, program.stage, goal, options.target, kinds=EXACT_KINDS if options.exact else KINDS)
+        kinds, candidate = EXACT_KINDS if options.exact else KINDS, options.candidates.get(name)
+        job = TaskJob(text, program.stage, goal, options.target, candidate=candidate, kinds=kinds)
         keys[name] = _key(job, options)
         stored = cache.get(keys[name]) if cache else None
         if stored is not None:
@@ -54,7 +55,14 @@ def compile_tasks(program: Program, goal: str, options: Options) -> Compiled:
     options.report("compiling tasks", cached, len(program.code))
     results = _run(jobs, options, progress)
     # An abort in MLIR or LLVM ended a worker: the plainest schedule is worth a second try.
-    crashed = [r.name for r in results if r.failure is not None and r.failure.crashed and program.stage == "linalg"]
+    crashed = [
+        r.name
+        for r in results
+        if r.failure is not None
+        and r.failure.crashed
+        and program.stage == "linalg"
+        and r.name not in options.candidates
+    ]
     again = {name: replace(jobs[name], kinds=KINDS[-1:]) for name in crashed}
     results = [r for r in results if r.name not in again] + _run(again, options, progress)
     for result in results:
@@ -76,5 +84,5 @@ def _run(jobs: Mapping[str, TaskJob], options: Options, progress: Callable[[JobR
 
 
 def _key(job: TaskJob, options: Options) -> str:
-    parts = (job.text, job.stage, job.goal, job.unscheduled, job.kinds, options.fingerprint())
+    parts = (job.text, job.stage, job.goal, job.unscheduled, job.kinds, job.candidate, options.fingerprint())
     return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -15,6 +15,7 @@ from ansorc.compiler.errors import AnsorcError
 from ansorc.compiler.target import usable_cores
 from ansorc.frontends.errors import ModelError
 from ansorc.runtime.errors import RuntimeFailure
+from ansorc.tools import sampled
 from ansorc.tools.bench_peak import limits_text, too_low
 from ansorc.tools.engines import Run, missing, prepare_onnxruntime, prepare_ours, prepare_torch, version
 from ansorc.tools.limits import Limits, measure_limits
@@ -30,6 +31,7 @@ WARM_UP_SECONDS = 0.1
 CHEAP_FLOPS = 2 * 10**8
 """Up to here, results are compared with numpy in float64; beyond, with the first peer while all engines agree."""
 OURS, TORCH, ONNXRUNTIME = "ansorc", "torch", "onnxruntime"
+DEFAULT = "ansorc untuned"
 PEERS = (TORCH, ONNXRUNTIME)
 BATCHES = {"1": (1,), "16": (16,), "both": (1, 16)}
 
@@ -53,6 +55,8 @@ class OpFigures:
     """Largest difference from what should come out, relative to the largest magnitude, by engine."""
     failures: dict[str, str]
     """Why an engine has no time."""
+    default_ms: float | None = None
+    """Our time with default schedules, where candidates were sampled."""
     others: float = 0.0
     """Cores that other processes kept busy in the meantime."""
 
@@ -86,13 +90,27 @@ class OpFigures:
 @click.option("--batch", default="1", type=click.Choice(list(BATCHES)), help="Batch size [default: 1].")
 @click.option("--only", metavar="REGEX", default="", help="Of those, the ones whose 'SUITE OPERATOR SIZES' it matches.")
 @click.option("--peer", "peers", multiple=True, type=click.Choice(PEERS), help="Whom to compare with [default: both].")
+@click.option("--untuned", is_flag=True, help="With default schedules; what is done without --sample, too.")
+@click.option("--sample", "samples", default=0, metavar="N", help="With the best of N random candidates of each task.")
+@click.option("--seed", default=0, show_default=True, help="Of the random candidates.")
+@click.option("--explain", metavar="REGEX", default="", help="No peers: what the model promised for these, and why.")
 @click.option("--threads", default=0, help="Threads of every engine [default: all cores].")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object a line, and no means.")
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw a roofline (needs matplotlib).")
 def ops(
-    suite: str, batch: str, only: str, peers: tuple[str, ...], threads: int, as_json: bool, picture: Path | None
+    suite: str,
+    batch: str,
+    only: str,
+    peers: tuple[str, ...],
+    untuned: bool,
+    samples: int,
+    seed: int,
+    explain: str,
+    threads: int,
+    as_json: bool,
+    picture: Path | None,
 ) -> None:
-    """Compile single layers with default schedules, check all results, and time all engines in turn.
+    """Compile single layers, check all results, and time all engines in turn.
 
     Our graphs and PyTorch's better choice have channels last, onnxruntime's have them first; weights are constant.
     A block is a pause, 100 ms of untimed runs and 50 ms of timed ones, four for each engine; figures are medians.
@@ -100,12 +118,15 @@ def ops(
     less. Ratios are our time over theirs: below 1 we are faster. What other processes disturb is timed again, three
     times at most; if none is undisturbed, the best is shown, and does not count in the means.
     """
+    if untuned and samples:
+        raise click.BadParameter("untuned layers have no candidates sampled", param_hint="--sample")
+    named = "--explain" if explain else "--only"
     try:
-        chosen = choose(suite, only)
+        chosen = choose(suite, explain or only)
     except re.error as error:
-        raise click.BadParameter(str(error), param_hint="--only") from error
+        raise click.BadParameter(str(error), param_hint=named) from error
     if not chosen:
-        raise click.BadParameter("no workload matches", param_hint="--only")
+        raise click.BadParameter("no workload matches", param_hint=named)
     threads = threads or usable_cores()
     asked = peers or PEERS
     present = [peer for peer in asked if not missing(peer)]
@@ -115,6 +136,13 @@ def ops(
     limits, others = undisturbed(lambda: measure_limits(threads))
     if others > BUSY_CORES:
         click.echo(too_low(limits, others), err=True)
+    if explain:
+        click.echo("\n".join([processor(), limits_text(limits)]))
+        for size in BATCHES[batch]:
+            for _, workload in chosen:
+                lines = sampled.explain(workload.case(size), limits, threads)
+                click.echo("\n".join([f"\n{workload.operator} {workload.name} batch {size}", *lines]))
+        return
     if not as_json:
         click.echo(processor())
         click.echo(limits_text(limits))
@@ -123,7 +151,7 @@ def ops(
     figures: list[OpFigures] = []
     for size in BATCHES[batch]:
         for name, workload in chosen:
-            figures.append(measure(name, workload, size, present, threads, limits))
+            figures.append(measure(name, workload, size, present, threads, limits, samples, seed))
             click.echo(json.dumps(asdict(figures[-1])) if as_json else row_text(cells(figures[-1])))
     if not as_json:
         click.echo("\n" + "\n".join(means_text(figures)))
@@ -139,12 +167,23 @@ def choose(suite: str, only: str) -> list[tuple[str, Workload]]:
 
 
 def measure(
-    suite: str, workload: Workload, batch: int, peers: Sequence[str], threads: int, limits: Limits
+    suite: str,
+    workload: Workload,
+    batch: int,
+    peers: Sequence[str],
+    threads: int,
+    limits: Limits,
+    samples: int = 0,
+    seed: int = 0,
 ) -> OpFigures:
     """Give one workload to all engines: prepare, compare, time those that are right."""
     case = workload.case(batch)
     flops = workload.flops(batch)
-    prepare: dict[str, Callable[[], Run]] = {OURS: lambda: prepare_ours(case, threads)}
+    tasks = sampled.sample(case, samples, seed, threads) if samples else []
+    best = {t.task: t.best for t in tasks if t.best is not None}
+    prepare: dict[str, Callable[[], Run]] = {OURS: lambda: prepare_ours(case, threads, best)}
+    if samples:
+        prepare[DEFAULT] = lambda: prepare_ours(case, threads)
     if TORCH in peers:
         prepare[TORCH] = lambda: prepare_torch(case, threads, faster)
     if ONNXRUNTIME in peers:
@@ -161,17 +200,18 @@ def measure(
                 raise
             failures[engine] = f"FAILED: {str(error).strip()}"
             continue
-        results[engine] = result if engine == OURS else case.to_ours(result)
+        results[engine] = result if engine in (OURS, DEFAULT) else case.to_ours(result)
     errors = compare(case, results, cheap=flops <= CHEAP_FLOPS)
     failures |= {engine: "WRONG" for engine, error in errors.items() if not error < TOLERANCE}
     del results
     right = [engine for engine in runs if engine in errors and engine not in failures]
     timed = [runs[engine] for engine in right]
     times, others = undisturbed(lambda: interleave(timed, ROUNDS, BLOCK_SECONDS, WARM_UP_SECONDS))
+    ms = dict(zip(right, times, strict=True))
+    default = ms.pop(DEFAULT, None)
     return OpFigures(
         suite, workload.operator, workload.name, batch, flops / 1e9, flops / case.touched,
-        limits.bound(flops, case.touched), dict(zip(right, times, strict=True)), errors, failures,
-        others,
+        limits.bound(flops, case.touched), ms, errors, failures, default, others,
     )  # fmt: skip
 
 
@@ -244,6 +284,7 @@ def cells(figures: OpFigures) -> list[str]:
         time_of(ONNXRUNTIME),
         _number(figures.ratio(TORCH), ".2f"),
         _number(figures.ratio(figures.best_peer), ".2f"),
+        *([f"default {figures.default_ms:.3f} ms"] if figures.default_ms is not None else []),
         *failed,
         *wrong,
         *([f"others used {figures.others:.1f} cores"] if figures.disturbed else []),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any
 
@@ -12,16 +12,18 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-import ansorc
+from ansorc.compiler.driver import compile_model
+from ansorc.compiler.options import Options
+from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.tools.workloads import Array, Case
 
 Run = Callable[[], Any]
 """Computes; `numpy.asarray` makes an array of its result."""
 
 
-def prepare_ours(case: Case, threads: int) -> Run:
-    """Compile with the default schedules."""
-    model = ansorc.compile(case.model)
+def prepare_ours(case: Case, threads: int, candidates: Mapping[str, Candidate] | None = None) -> Run:
+    """Compile with the schedules given, by task, and defaults for the others."""
+    model = compile_model(case.model, Options(candidates=candidates or {}))
     model.set_threads(threads)
     return lambda: model.run(case.inputs)["y"]
 

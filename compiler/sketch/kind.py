@@ -97,6 +97,10 @@ class Kind(ABC, Generic[N]):
         """Return the candidate that the kind's model likes best; None where the space is empty."""
 
     @abstractmethod
+    def parts(self, nest: N, machine: Machine, values: Values) -> Mapping[str, float]:
+        """Return what the model's estimate of a candidate is made of: cycles by what they wait for."""
+
+    @abstractmethod
     def prepare(self, function: ir.Operation, values: Values) -> dict[int, Packing]:
         """Bring the operations of a described task into the form that the script of a candidate assumes.
 

@@ -6,7 +6,7 @@ forall (chunk of blocks, outer...) {
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 
 from mlir import ir
@@ -59,6 +59,10 @@ class RegisterTile(Kind[LoopNest]):
             return None
         values, cycles = best
         return Choice(Candidate(self.sketch(nest), tuple((d.name, values[d.name]) for d in space(nest))), cycles)
+
+    def parts(self, nest: LoopNest, machine: Machine, values: Values) -> Mapping[str, float]:
+        cost = analytic.estimate(nest, machine, values)
+        return {"FMA ports": cost.arithmetic, "L2": cost.l2, "memory": cost.memory}
 
     def prepare(self, function: ir.Operation, values: Values) -> dict[int, Packing]:
         task, lanes, vectors = analyse(function), values["lanes"], values["vectors"]

@@ -11,7 +11,7 @@ or one, where a chunk takes some rows of tiles through all three, in buffers tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd, prod
 
@@ -157,6 +157,11 @@ class WinogradKind(Kind[Convolution3x3]):
                 best = cycles, values
         return best and Choice(Candidate(self.sketch(nest), tuple(best[1].items())), best[0])
 
+    def parts(self, nest: Convolution3x3, machine: Machine, values: Values) -> Mapping[str, float]:
+        return dict(
+            zip(("FMA ports", "transforms", "memory", "barriers"), costs(nest, machine, values)[:4], strict=True)
+        )
+
     def prepare(self, function: ir.Operation, values: Values) -> dict[int, Packing]:
         task = analyse(function)
         nest = winograd.describe(function, task)
@@ -219,7 +224,14 @@ def _enough(name: str, options: tuple[int, ...], nest: Convolution3x3, chosen: V
 
 
 def estimate(nest: Convolution3x3, machine: Machine, values: Values) -> float:
-    """Estimate the cycles of a candidate on one core: transforms and products, and what each fetches."""
+    """Estimate the cycles of a candidate on one core, and a share for threads that have less to do than others."""
+    products, transforms, memory, barriers, imbalance = costs(nest, machine, values)
+    arithmetic = products + transforms
+    return (max(arithmetic, memory) + OVERLAP * min(arithmetic, memory)) * imbalance + barriers
+
+
+def costs(nest: Convolution3x3, machine: Machine, values: Values) -> tuple[float, float, float, float, float]:
+    """Return the cycles of products, transforms, memory and barriers, and the imbalance of threads."""
     m, rows, vectors, lanes = (values[name] for name in ("m", "rows", "vectors", "lanes"))
     known, edge = matrices(m, TAPS), m + TAPS - 1
     y, x = tiles_of(nest, m)
@@ -247,6 +259,5 @@ def estimate(nest: Convolution3x3, machine: Machine, values: Values) -> float:
     memory += weights * times / WEIGHT_BYTES_A_CYCLE
     if times < chunks and rows:
         memory += weights * chunks / L2_BYTES_A_CYCLE
-    arithmetic = products + transforms
     imbalance = sum(-(-chunks // t) * t / chunks for t in THREADS) / len(THREADS)
-    return (max(arithmetic, memory) + OVERLAP * min(arithmetic, memory)) * imbalance + SECTION_CYCLES * sections
+    return products, transforms, memory, SECTION_CYCLES * sections, imbalance

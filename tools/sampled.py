@@ -1,0 +1,123 @@
+"""Random candidates of a layer's tasks: compiled in workers, compared, timed; and why the model chose its default."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ansorc.compiler.driver import read, to_tasks
+from ansorc.compiler.measure import RunnableTask, runnable, spaces_of_task
+from ansorc.compiler.options import Options
+from ansorc.compiler.sketch.candidate import Candidate
+from ansorc.compiler.sketch.kind import Choice, TaskSpace
+from ansorc.compiler.task_job import TaskCode, TaskJob, compile_task, machine_of
+from ansorc.compiler.tasks import ENTRY
+from ansorc.compiler.workers import Job, run_jobs
+from ansorc.tools.limits import Limits
+from ansorc.tools.workloads import Case
+
+TOLERANCE = 1e-4
+HOPELESS = 3.0
+"""A candidate whose first runs take so many times the best one's is not timed further."""
+FLOPS_A_LANE = 4
+"""Of two multiply-adds in a cycle."""
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What sampling one task found."""
+
+    task: str
+    default_ms: float
+    best_ms: float
+    best: Candidate | None
+    """None: the default."""
+    timed: int
+    wrong: int
+    failed: int
+
+
+def tasks_of(case: Case) -> Mapping[str, str]:
+    """Return the tasks of a layer, by symbol."""
+    options = Options()
+    return to_tasks(read(case.model, options), options).code
+
+
+def sample(case: Case, count: int, seed: int, threads: int) -> list[Sampled]:
+    """Time `count` random candidates of each task beside its default; a wrong one is never the best."""
+    return [_sample(name, text, count, seed, threads) for name, text in tasks_of(case).items()]
+
+
+def _sample(name: str, text: str, count: int, seed: int, threads: int) -> Sampled:
+    options, generator = Options(), random.Random(seed)
+    default = runnable(text, compile_task(TaskJob(text, "linalg", "object", options.target)))
+    arguments = default.random_arguments(np.random.default_rng(seed))
+    default_ms = 1e3 * default.seconds(arguments, threads)
+    spaces = spaces_of_task(text, machine_of(options.target))
+    drawn = {generator.choice(spaces).sample(generator) for _ in range(count)} if spaces else set[Candidate | None]()
+    chosen = sorted(c for c in drawn if c is not None)
+    if not chosen:
+        return Sampled(name, default_ms, default_ms, None, 0, 0, 0)
+    plain = runnable(text, compile_task(TaskJob(text, "linalg", "object", options.target, unscheduled=True)))
+    expected = plain.run(arguments, threads)
+    jobs = [Job(str(k), TaskJob(text, "linalg", "object", options.target, candidate=c)) for k, c in enumerate(chosen)]
+    results = run_jobs(ENTRY, jobs, options.jobs)
+    best_ms, best, wrong, failed = default_ms, None, 0, 0
+    for candidate, result in zip(chosen, results, strict=True):
+        if result.failure is not None:
+            failed += 1
+            continue
+        made = runnable(text, result.value)
+        if not _equal(made.run(arguments, threads), expected):
+            wrong += 1
+            continue
+        ms = _milliseconds(made, arguments, threads, best_ms)
+        if ms < best_ms:
+            best_ms, best = ms, candidate
+    return Sampled(name, default_ms, best_ms, best, len(chosen) - wrong - failed, wrong, failed)
+
+
+def _equal(result: np.ndarray, expected: np.ndarray) -> bool:
+    return bool(abs(result - expected).max(initial=0.0) <= TOLERANCE * abs(expected).max(initial=0.0))
+
+
+def _milliseconds(task: RunnableTask, arguments: Sequence[Any], threads: int, best: float) -> float:
+    first = 1e3 * task.once(arguments, threads)
+    return first if first > HOPELESS * best else 1e3 * task.seconds(arguments, threads)
+
+
+def explain(case: Case, limits: Limits, threads: int) -> list[str]:
+    """Say for each task which kinds fit it, what their models promise on one core, and what is measured."""
+    options = Options()
+    target = options.target
+    machine = machine_of(target)
+    lanes = limits.vector_bits // 32
+    per_ms = limits.fma_one_core / (FLOPS_A_LANE * lanes) * 1e6  # cycles
+    lines = [f"cycles are counted at {per_ms / 1e6:.2f} GHz, which the FMA peak implies"]
+    for name, text in tasks_of(case).items():
+        code: TaskCode = compile_task(TaskJob(text, "linalg", "object", target))
+        lines.append(f"{name}: {code.facts.kind}")
+        for space, choice in _choices(spaces_of_task(text, machine)):
+            parts = space.kind.parts(space.nest, machine, choice.candidate.values)
+            bound = max(parts, key=lambda part: parts[part])
+            made = runnable(text, compile_task(TaskJob(text, "linalg", "object", target, candidate=choice.candidate)))
+            arguments = made.random_arguments(np.random.default_rng(0))
+            one, many = (1e3 * made.seconds(arguments, t) for t in (1, threads))
+            promised = choice.cycles / per_ms
+            decided = " ".join(f"{k}={v}" for k, v in choice.candidate.decisions)
+            lines += [
+                f"  {space.kind.name}: predicted {promised:.3f} ms on one core, bound by {bound}"
+                f" ({', '.join(f'{part} {cycles / per_ms:.3f}' for part, cycles in parts.items())} ms)",
+                f"    measured {one:.3f} ms, {one / promised:.2f} of it; {many:.3f} ms on {threads} threads",
+                f"    {decided}",
+            ]
+    return lines
+
+
+def _choices(spaces: Sequence[TaskSpace[Any]]) -> list[tuple[TaskSpace[Any], Choice]]:
+    found = [(space, choice) for space in spaces if (choice := space.choose()) is not None]
+    return sorted(found, key=lambda pair: pair[1].cycles)
