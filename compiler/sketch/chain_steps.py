@@ -226,15 +226,11 @@ class Each(Step):
             match_attribute(f"%partial{k}_0", f"ansorc.stage{k}"),
             match_attribute(f"%fill{k}_0", f"ansorc.fill{k}"),
             match_attribute(f"%final{k}_0", f"ansorc.final{k}"),
-            match_attribute(f"%start{k}_0", f"ansorc.start{k}"),
         ]
-        if loops:
-            fused = [("partial", "fill"), ("final", "start")]
-            for n, (name, filled) in enumerate(fused):
-                at = [f"{loop}_{n}" for loop in loops]
+        if loops:  # a fill cannot be fused into a loop over what it starts: it has its own
+            for name in ("partial", "fill", "final"):
+                at = [f"{loop}_{name}" for loop in loops]
                 script.lines.append(tile(f"%{name}{k}_0", f"%{name}{k}_1", at, rows, "for"))
-                if len(at) == 1:
-                    script.lines.append(fuse(f"%{filled}{k}_0", f"%{filled}{k}_1", at[0], f"{at[0]}_in"))
         level = 1 if loops else 0
         width = values["lanes"] * values[f"vectors_{wide[0]}"]
         if script.extents[wide[0]] > width:
