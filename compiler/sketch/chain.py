@@ -38,9 +38,7 @@ class ChainKind(Kind[ChainNest]):
 
     def extents(self, nest: ChainNest) -> tuple[tuple[int, ...], tuple[int, ...]]:
         common = (*nest.batch, *nest.rows)
-        return tuple(nest.extents[c] for c in common), tuple(
-            e for c, e in enumerate(nest.extents) if c not in common
-        )
+        return tuple(nest.extents[c] for c in common), tuple(e for c, e in enumerate(nest.extents) if c not in common)
 
     def sketch(self, nest: ChainNest) -> Sketch:
         steps: list[Step] = [Loops(nest.extents, nest.batch, nest.rows, nest.columns)]
@@ -109,4 +107,3 @@ class ChainKind(Kind[ChainNest]):
         """Return all that `prepare` is told: the names depend on the task."""
         decided = [n for n in values if n == "lanes" or n.startswith(("vectors_", "pack_"))]
         return ", ".join([f'ansorc.kind = "{self.name}"', *(f"ansorc.{n} = {values[n]} : i64" for n in decided)])
-

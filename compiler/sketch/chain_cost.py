@@ -1,8 +1,8 @@
 """Estimated cycles of a chain in closed form, and the decisions that have the fewest.
 
-    arithmetic  register tiles as in analytic.py; every other stage its vectors; a reduction ends once a row
-    L2          panels that leave the first cache, and blocks of rows that do
-    memory      arguments and result, once
+arithmetic  register tiles as in analytic.py; every other stage its vectors; a reduction ends once a row
+L2          panels that leave the first cache, and blocks of rows that do
+memory      arguments and result, once
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def choose(nest: ChainNest, machine: Machine) -> tuple[dict[str, int], float] | 
                 tiles = decisions[f"tile_{k}"].options(nest, machine, made)
                 if not tiles:
                     break
-                made[f"tile_{k}"] = min(tiles, key=lambda t: (product_cycles(nest, machine, k, p, {**made, f"tile_{k}": t}), -t))
+                made[f"tile_{k}"] = min(
+                    tiles, key=lambda t: (product_cycles(nest, machine, k, p, {**made, f"tile_{k}": t}), -t)
+                )
             else:
                 packs = [decisions[f"pack_{k}"].options(nest, machine, made) for k, _ in nest.products]
                 for packed in combinations(*packs):

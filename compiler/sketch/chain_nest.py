@@ -91,7 +91,7 @@ def chain_nest(chain: Chain, function: ir.Operation) -> ChainNest:
     """Describe a prepared chain; raises CannotBlock."""
     constants = constant_arguments(function)
     common = chain.common
-    numbers = {s.op.results[0]: k for k, s in enumerate(chain.stages)}
+    numbers: dict[ir.Value, int] = {s.op.results[0]: k for k, s in enumerate(chain.stages)}
     stages: list[StageNest] = []
     shared: set[int] = set()
     for s in chain.stages:

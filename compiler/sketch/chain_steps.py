@@ -163,7 +163,9 @@ class Multiply(Step):
             if not cut:
                 continue
             loop = into = f"%walk{k}_{level}"
-            script.lines.append(tile(f"{handles['root']}_{level}", f"{handles['root']}_{level + 1}", [loop], cut, "for"))
+            script.lines.append(
+                tile(f"{handles['root']}_{level}", f"{handles['root']}_{level + 1}", [loop], cut, "for")
+            )
             for name in ("product", "fill"):
                 h = handles[name]
                 script.lines.append(fuse(f"{h}_{level}", f"{h}_{level + 1}", into, f"{into}_{name}"))

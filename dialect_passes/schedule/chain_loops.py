@@ -1,8 +1,8 @@
 """The loops of a chain of operations: which loops of different operations run over the same dimension.
 
-    S[b, m, n] += Q[b, m, k] K[b, n, k];  P[b, m, n] = f(S[b, m, n]);  O[b, m, d] += P[b, m, n] V[b, n, d]
-    -->
-    five classes of loops, {b} {m} {n} {k} {d}; b and m are parallel everywhere: a block of rows can be computed alone
+S[b, m, n] += Q[b, m, k] K[b, n, k];  P[b, m, n] = f(S[b, m, n]);  O[b, m, d] += P[b, m, n] V[b, n, d]
+-->
+five classes of loops, {b} {m} {n} {k} {d}; b and m are parallel everywhere: a block of rows can be computed alone
 """
 
 from collections.abc import Sequence

@@ -33,7 +33,7 @@ def run(ops: Sequence[ir.Operation]) -> None:
 
 def _isolate(op: ir.Operation) -> list[ir.Operation]:
     block = op.regions[0].blocks[0]
-    arguments = list(block.arguments)
+    arguments: list[ir.Value] = list(block.arguments)
     total = _made_by(list(block.operations)[-1].operands[0], "arith.addf")
     added = [v for v in total.operands if v != arguments[-1]]
     if len(added) != 1:
@@ -127,7 +127,7 @@ def _multiply_rows(op: ir.Operation) -> None:
     """Replace divisions by an operand that is the same along the last loop."""
     block, maps = op.regions[0].blocks[0], indexing_maps(op)
     last = ir.AffineDimExpr.get(maps[0].n_dims - 1)
-    arguments = list(block.arguments)
+    arguments: list[ir.Value] = list(block.arguments)
     for division in [o.operation for o in block.operations if o.operation.name == "arith.divf"]:
         divisor = division.operands[1]
         if divisor not in arguments[: segments(op)[0]]:

@@ -77,15 +77,19 @@ def _split_dims(chain: Chain, widths: Mapping[int, Width]) -> dict[ir.Value, tup
             fresh = not isinstance(value.owner, ir.Block) and value.owner.operation.name == "tensor.empty"
             if not fresh and found.setdefault(value, classes) != classes:
                 raise CannotBlock("a value is read by two classes of loops")
-            if not isinstance(value.owner, ir.Block) and value.owner.operation.name == "arith.constant" and any(
-                c is not None for c in classes
+            if (
+                not isinstance(value.owner, ir.Block)
+                and value.owner.operation.name == "arith.constant"
+                and any(c is not None for c in classes)
             ):
                 raise CannotBlock("a constant tensor is read by columns")
             split = {k for k, c in enumerate(stage.loops) if c in widths}
             compound = [e for e in indexing_maps(stage.op)[number].results if not isinstance(e, ir.AffineDimExpr)]
             if any(_mentions(e, split) for e in compound):
                 raise CannotBlock("columns are part of a compound index")
-        found[stage.op.results[0]] = tuple(c if c in widths else None for c in stage.operand_loops(len(stage.op.operands) - 1))
+        found[stage.op.results[0]] = tuple(
+            c if c in widths else None for c in stage.operand_loops(len(stage.op.operands) - 1)
+        )
     return {value: classes for value, classes in found.items() if any(c is not None for c in classes)}
 
 
