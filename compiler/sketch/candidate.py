@@ -6,10 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ansorc.compiler.sketch.chain_steps import CHAIN_STEPS
 from ansorc.compiler.sketch.steps import STEPS, Step
 from ansorc.compiler.sketch.winograd_step import Winograd
 
-KNOWN: dict[str, type[Step]] = {**STEPS, Winograd.__name__: Winograd}
+KNOWN: dict[str, type[Step]] = {**STEPS, **CHAIN_STEPS, Winograd.__name__: Winograd}
+"""Steps by the name that JSON has."""
 
 
 @dataclass(frozen=True, order=True)

@@ -6,12 +6,13 @@ from typing import Any
 
 from mlir import ir
 
+from ansorc.compiler.sketch.chain import ChainKind
 from ansorc.compiler.sketch.kind import DOES_NOT_FIT, Kind, TaskSpace
 from ansorc.compiler.sketch.register_tile import RegisterTile
 from ansorc.compiler.sketch.winograd import WinogradKind
 from ansorc.dialect_passes.schedule.machine import Machine
 
-SKETCHED: dict[str, Kind[Any]] = {kind.name: kind for kind in (RegisterTile(), WinogradKind())}
+SKETCHED: dict[str, Kind[Any]] = {kind.name: kind for kind in (RegisterTile(), WinogradKind(), ChainKind())}
 """By name. Which of them becomes a task's default is decided by the cycles that their models give."""
 
 

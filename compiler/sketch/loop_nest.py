@@ -72,11 +72,11 @@ def loop_nest(task: TaskShape, constants: frozenset[int]) -> LoopNest:
     count = segments(op)[0]
     width = max(1, getattr(ir.RankedTensorType(task.root.results[0].type).element_type, "width", 64) // 8)
     operands = [
-        Operand(_strides(value, m), _bytes(value), _is_constant(value, constants), tuple(shape(value)))
+        Operand(_strides(value, m), bytes_of(value), _is_constant(value, constants), tuple(shape(value)))
         for value, m in zip(list(op.operands)[: count + 1], indexing_maps(op), strict=False)
     ]
     return LoopNest(
-        task.parallel, task.reductions, tuple(operands), width, task.contraction, _body_cycles(task.root)
+        task.parallel, task.reductions, tuple(operands), width, task.contraction, body_cycles(task.root)
     )  # fmt: skip
 
 
@@ -84,7 +84,8 @@ def _is_constant(value: ir.Value, constants: frozenset[int]) -> bool:
     return isinstance(value.owner, ir.Block) and ir.BlockArgument(value).arg_number in constants
 
 
-def _bytes(value: ir.Value) -> int:
+def bytes_of(value: ir.Value) -> int:
+    """Return the bytes of a tensor or a scalar."""
     kind = value.type
     element = ir.RankedTensorType(kind).element_type if isinstance(kind, ir.ShapedType) else kind
     return prod(shape(value)) * max(1, getattr(element, "width", 64) // 8)
@@ -92,7 +93,7 @@ def _bytes(value: ir.Value) -> int:
 
 def _strides(value: ir.Value, m: ir.AffineMap) -> tuple[int, ...]:
     sizes = shape(value)
-    step = _bytes(value) // prod(sizes) if sizes else 0
+    step = bytes_of(value) // prod(sizes) if sizes else 0
     weights = [prod(sizes[k + 1 :]) * step for k in range(len(sizes))]
     dims = range(m.n_dims)
     start = _address(m, [0] * m.n_dims, weights)
@@ -105,6 +106,7 @@ def _address(m: ir.AffineMap, point: list[int], weights: list[int]) -> int:
     return sum(i * w for i, w in zip(indices, weights, strict=True))
 
 
-def _body_cycles(op: ir.Operation) -> float:
+def body_cycles(op: ir.Operation) -> float:
+    """Return about how long the body of an operation takes for one vector."""
     names = [o.operation.name for o in op.regions[0].blocks[0].operations]
     return sum(FUNCTION_CYCLES if name.startswith("math.") else OPERATION_CYCLES for name in names)

@@ -73,11 +73,17 @@ def replay(module: ir.Module, script: str) -> Schedule:
     missing = [n for n in kind.prepared if f"ansorc.{n}" not in attributes]
     if missing:
         raise UnusableScriptError(f"its module has no attribute ansorc.{missing[0]}: it is not of kind {name}")
-    values = {n: ir.IntegerAttr(attributes[f"ansorc.{n}"]).value for n in kind.prepared}
+    values = {
+        name.removeprefix("ansorc."): ir.IntegerAttr(attributes[name]).value
+        for name in attributes
+        if name.startswith("ansorc.") and isinstance(attributes[name], ir.IntegerAttr)
+    }
     function = next(functions(module))
     try:
         kind.describe(function)
         return Schedule(name, script, kind.prepare(function, values), vectorize=True)
+    except KeyError as error:
+        raise UnusableScriptError(f"its module has no attribute ansorc.{error.args[0]}") from error
     except DOES_NOT_FIT as error:
         raise UnusableScriptError(f"the task does not fit kind {name}: {error}") from error
 

@@ -67,8 +67,8 @@ class Step(ABC):
     """One step; its fields are names of decisions."""
 
     @abstractmethod
-    def emit(self, values: Values, script: Script) -> None:
-        """Write the step."""
+    def emit(self, values: Values, script: Any) -> None:
+        """Write the step into the script that its kind makes."""
 
     def fields(self) -> list[Any]:
         """Return the fields in order, for JSON."""

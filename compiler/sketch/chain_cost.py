@@ -1,0 +1,149 @@
+"""Estimated cycles of a chain in closed form, and the decisions that have the fewest.
+
+arithmetic  register tiles as in analytic.py; every other stage its vectors; a reduction ends once a row
+L2          panels that leave the first cache, and blocks of rows that do
+memory      arguments and result, once
+"""
+
+from __future__ import annotations
+
+from itertools import product as combinations
+from math import prod
+
+from ansorc.compiler.sketch.analytic import (
+    CHUNK_CYCLES,
+    FMA_LATENCY,
+    FMA_PORTS,
+    L2_BYTES_A_CYCLE,
+    LOAD_PORTS,
+    MAX_CHUNKS,
+    MEMORY_BYTES_A_CYCLE,
+    PACK_BYTES_A_CYCLE,
+    PACK_CYCLES,
+    STREAM_CYCLES,
+    THREADS,
+    TILE_CYCLES,
+    Cost,
+)
+from ansorc.compiler.sketch.chain_nest import ChainNest, Product, space
+from ansorc.compiler.sketch.kind import Values
+from ansorc.dialect_passes.schedule.chain_loops import CONTRACTION, MAP, REDUCTION
+from ansorc.dialect_passes.schedule.machine import Machine
+
+ROW_CYCLES = 25.0
+"""What it costs to bring the lanes of a vector together."""
+LINE_CYCLES = 1.0
+"""What a row of a panel costs that is not packed and lies far from the one before."""
+
+
+def choose(nest: ChainNest, machine: Machine) -> tuple[dict[str, int], float] | None:
+    """Return the decisions with the fewest estimated cycles, and those; None where columns fill no vector."""
+    decisions = {d.name: d for d in space(nest)}
+    lanes = decisions["lanes"].options(nest, machine, {})
+    if not lanes:
+        return None
+    names = [n for n in decisions if n.startswith("vectors_")]
+    best: tuple[float, dict[str, int]] | None = None
+    vectors = [decisions[n].options(nest, machine, {"lanes": lanes[0]}) for n in names]
+    for widths in combinations(*vectors):
+        chosen = {"lanes": lanes[0], **dict(zip(names, widths, strict=True))}
+        for blocks in _blocks(nest, machine, chosen):
+            made = {**chosen, **blocks}
+            for k, p in nest.products:
+                tiles = decisions[f"tile_{k}"].options(nest, machine, made)
+                if not tiles:
+                    break
+                made[f"tile_{k}"] = min(
+                    tiles, key=lambda t: (product_cycles(nest, machine, k, p, {**made, f"tile_{k}": t}), -t)
+                )
+            else:
+                packs = [decisions[f"pack_{k}"].options(nest, machine, made) for k, _ in nest.products]
+                for packed in combinations(*packs):
+                    full = {**made, **{f"pack_{k}": v for (k, _), v in zip(nest.products, packed, strict=True)}}
+                    cycles = estimate(nest, machine, full).cycles * _imbalance(nest, full)
+                    if best is None or cycles < best[0]:
+                        best = (cycles, full)
+    if best is None:
+        return None
+    values = best[1]
+    for name in ("row_tile", "unroll"):
+        values[name] = decisions[name].options(nest, machine, values)[-1]
+    return {name: values[name] for name in decisions}, best[0]
+
+
+def _blocks(nest: ChainNest, machine: Machine, chosen: Values) -> list[dict[str, int]]:
+    found: list[dict[str, int]] = [{}]
+    for d in space(nest):
+        if d.name.startswith("block_"):
+            found = [{**f, d.name: v} for f in found for v in d.options(nest, machine, {**chosen, **f})]
+    return found
+
+
+def _imbalance(nest: ChainNest, values: Values) -> float:
+    """Return how much longer the busiest thread works than the average, for some numbers of threads."""
+    chunks = _chunks(nest, values)
+    threads = [t for t in THREADS if t <= MAX_CHUNKS]
+    return sum(-(-chunks // t) * t / chunks for t in threads) / len(threads)
+
+
+def _chunks(nest: ChainNest, values: Values) -> int:
+    blocks = prod(nest.extents[c] // values[f"block_{c}"] for c in nest.rows)
+    return blocks * prod(nest.extents[c] for c in nest.batch)
+
+
+def estimate(nest: ChainNest, machine: Machine, values: Values) -> Cost:
+    """Estimate a candidate; `values` lack at most `row_tile` and `unroll`."""
+    lanes = values["lanes"]
+    arithmetic = l2 = 0.0
+    rows = prod(nest.extents[c] for c in (*nest.batch, *nest.rows))
+    block_rows = prod(values[f"block_{c}"] for c in nest.rows)
+    kept = block_rows * nest.row_bytes
+    for k, stage in enumerate(nest.stages):
+        points = prod(nest.extents[c] for c in stage.loops)
+        if stage.role == CONTRACTION and stage.product is not None:
+            arithmetic += product_cycles(nest, machine, k, stage.product, values)
+            if values[f"pack_{k}"]:
+                arithmetic += PACK_CYCLES + 2 * panel_bytes(nest, k) / PACK_BYTES_A_CYCLE
+        elif stage.role in (MAP, REDUCTION):
+            arithmetic += points / lanes * (1 + stage.cycles)
+            if stage.role == REDUCTION:
+                arithmetic += rows * ROW_CYCLES
+            if kept > machine.l1_bytes / 2:
+                l2 += points * nest.element_bytes / L2_BYTES_A_CYCLE
+    arithmetic += _chunks(nest, values) * CHUNK_CYCLES / 40
+    touched = nest.argument_bytes + nest.result_bytes
+    memory = (touched + nest.result_bytes) / MEMORY_BYTES_A_CYCLE
+    return Cost(arithmetic, l2, memory if touched > machine.l2_bytes / 2 else memory / 4)
+
+
+def product_cycles(nest: ChainNest, machine: Machine, k: int, p: Product, values: Values) -> float:
+    """Return the cycles of all register tiles of one contraction."""
+    stage, vectors, lanes = nest.stages[k], values[f"vectors_{p.columns}"], values["lanes"]
+    steps = prod(nest.extents[c] for c in stage.reduced)
+    innermost = nest.rows[-1]
+    block, tile = values[f"block_{innermost}"], values[f"tile_{k}"]
+    others = prod(nest.extents[c] for c in (*nest.batch, *nest.rows)) // block
+    columns = nest.extents[p.columns] // (lanes * vectors)
+    panel = steps * vectors * lanes * nest.element_bytes
+    total = 0.0
+    for size, count in ((tile, block // tile), (block % tile, 1)):
+        if not size:
+            continue
+        step = max(size * vectors / FMA_PORTS, (size + vectors) / LOAD_PORTS, FMA_LATENCY)
+        step += STREAM_CYCLES * (size + vectors)
+        cycles = steps * step + TILE_CYCLES + size * vectors * (1 + nest.stages[p.root].cycles)
+        if panel > 0.75 * machine.l1_bytes:
+            cycles += panel / (L2_BYTES_A_CYCLE if panel <= 0.75 * machine.l2_bytes else MEMORY_BYTES_A_CYCLE)
+        total += others * columns * count * cycles
+    # A panel is fetched for each block of rows; its rows lie apart where it is not packed.
+    fetched = others * columns * panel / L2_BYTES_A_CYCLE
+    if not values.get(f"pack_{k}", 1) and not p.constant:
+        fetched += others * columns * steps * vectors * LINE_CYCLES
+    return total + fetched
+
+
+def panel_bytes(nest: ChainNest, k: int) -> int:
+    """Return the bytes of what a contraction reads by columns."""
+    stage, p = nest.stages[k], nest.stages[k].product
+    assert p is not None
+    return nest.element_bytes * prod(nest.extents[c] for c in (*p.panel_loops, p.columns, *stage.reduced))
