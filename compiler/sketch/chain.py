@@ -7,7 +7,7 @@ forall (heads, block of rows) {
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mlir import ir
 
@@ -67,6 +67,10 @@ class ChainKind(Kind[ChainNest]):
             return None
         values, cycles = best
         return Choice(Candidate(self.sketch(nest), tuple((d.name, values[d.name]) for d in space(nest))), cycles)
+
+    def parts(self, nest: ChainNest, machine: Machine, values: Values) -> Mapping[str, float]:
+        cost = chain_cost.estimate(nest, machine, values)
+        return {"FMA ports": cost.arithmetic, "L2": cost.l2, "memory": cost.memory}
 
     def prepare(self, function: ir.Operation, values: Values) -> dict[int, Packing]:
         chain = analyse(function)
