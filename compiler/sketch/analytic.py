@@ -124,9 +124,12 @@ def _imbalance(nest: LoopNest, values: Values, wanted: int) -> float:
 def _walks(nest: LoopNest, tiles: dict[str, int], wanted: int) -> Iterator[dict[str, int]]:
     """Yield a register tile with ways to cut and walk over its task: channels first, or positions first."""
     names, extents = list(_extents(nest, tiles)), list(_extents(nest, tiles).values())
-    orders = [list(range(len(extents)))]
-    if extents[0] > 1 and len(extents) > 1:
-        orders.append([*range(1, len(extents)), 0])
+    # What reads weights of its own comes first: a chunk keeps its panels.
+    apart = [k + 1 for k, shares in enumerate(nest.shares_panel) if not shares]
+    positions = [k for k in range(1, len(extents)) if k not in apart]
+    orders = [[*apart, 0, *positions]]
+    if extents[0] > 1 and positions:
+        orders.append([*apart, *positions, 0])
     for order in orders:
         sizes = dict(zip(names, _chunk(extents, order, tiles, wanted), strict=True))
         yield {**tiles, **sizes, "channels_inside": 0}

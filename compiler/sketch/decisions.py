@@ -131,6 +131,6 @@ def space(nest: LoopNest) -> tuple[Decision[LoopNest], ...]:
 
 
 def tileable(nest: LoopNest) -> Sequence[int]:
-    """Return the outer loops that a register tile may cover: the two innermost of more than one iteration."""
-    wide = [k for k, e in enumerate(nest.outer) if e > 1]
+    """Return the outer loops that a register tile may cover: the two innermost that are long and share weights."""
+    wide = [k for k, (e, shares) in enumerate(zip(nest.outer, nest.shares_panel, strict=True)) if e > 1 and shares]
     return tuple(reversed(wide[-2:]))

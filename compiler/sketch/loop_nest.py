@@ -52,6 +52,15 @@ class LoopNest:
         return self.parallel[:-1]
 
     @property
+    def shares_panel(self) -> tuple[bool, ...]:
+        """For each parallel loop but the channel, whether its iterations read the same weights: not so for groups."""
+        if not self.contraction:
+            return (True,) * len(self.outer)
+        channel = len(self.parallel) - 1
+        panels = [o for o in self.operands[:-1] if o.strides[channel]]
+        return tuple(all(o.strides[k] == 0 for o in panels) for k in range(channel))
+
+    @property
     def packable(self) -> Operand | None:
         """What is read by channels and may be packed at run time: an argument, not a weight."""
         if not self.contraction or len(self.parallel) < 2:
