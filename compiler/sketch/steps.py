@@ -140,9 +140,10 @@ class Walk(Step):
 
     def emit(self, values: Values, script: Script) -> None:
         """Tile by `scf.for`, one loop for each dimension that is longer than its tile."""
-        order = list(range(len(self.tiles)))
+        # Loops without a tile come first: below one that is peeled, MLIR finds no fill to fuse into a further loop.
+        order = sorted(range(len(self.tiles)), key=lambda dim: bool(self.tiles[dim]))
         if values[self.channels_inside]:
-            order = [*order[1:], 0]
+            order = [*(dim for dim in order if dim), 0]
         for dim in order:
             size = values[self.tiles[dim]] if self.tiles[dim] else 1
             if script.extents[dim] > size:
