@@ -51,9 +51,9 @@ def _match(op: ir.Operation) -> _Product | None:
     left, right = _constant(op.operands[1]), _constant(op.operands[2])
     if left is None or right is None or int(np.prod(shape(op.operands[0]))) > MAX_VALUES:
         return None
-    (i, k), (j, l) = a.results, b.results  # noqa: E741
-    data = _roles(x, shape(op.operands[0]), k, l)
-    result = _roles(y, shape(op.operands[3]), i, j)
+    (row, read_row), (column, read_column) = a.results, b.results
+    data = _roles(x, shape(op.operands[0]), read_row, read_column)
+    result = _roles(y, shape(op.operands[3]), row, column)
     loops = [r for r in data if r.isdigit()]
     if "" in (*data, *result) or loops != [r for r in result if r.isdigit()] or not data[-1].isdigit():
         return None

@@ -13,6 +13,7 @@ from mlir import ir
 from mlir.dialects import linalg, tensor
 
 from ansorc.dialect_passes.ir_walk import body, functions, segments, shape
+from ansorc.dialect_passes.slices import inserted, slice_of
 
 
 def run(module: ir.Module) -> None:
@@ -138,19 +139,6 @@ def _empty_destination(op: ir.Operation, result: int) -> tuple[ir.Operation, int
         op = source.operation
 
 
-def _slice(source: ir.Value, offsets: list[int], sizes: list[int]) -> ir.Value:
-    kind = ir.RankedTensorType(source.type)
-    ones = [1] * len(sizes)
-    return tensor.ExtractSliceOp(
-        ir.RankedTensorType.get(sizes, kind.element_type), source, [], [], [], offsets, sizes, ones
-    ).result
-
-
-def _insert(piece: ir.Value, into: ir.Value, offsets: list[int]) -> ir.Value:
-    sizes = shape(piece)
-    return tensor.InsertSliceOp(piece, into, [], [], [], offsets, sizes, [1] * len(sizes)).result
-
-
 def _pad_into(pad: ir.Operation, out: ir.Value) -> ir.Value:
     low = list(ir.DenseI64ArrayAttr(pad.attributes["static_low"]))
     source = pad.operands[0]
@@ -171,9 +159,9 @@ def _pad_into(pad: ir.Operation, out: ir.Value) -> ir.Value:
                     continue
                 offsets = [*low[:dim], start, *[0] * (len(outer) - dim - 1)]
                 sizes = [*inner[:dim], size, *outer[dim + 1 :]]
-                border = linalg.fill(value, outs=[_slice(current, offsets, sizes)])
-                current = _insert(border, current, offsets)
-        middle = _slice(current, low, inner)
+                border = linalg.fill(value, outs=[slice_of(current, offsets, sizes)])
+                current = inserted(border, current, offsets)
+        middle = slice_of(current, low, inner)
     written = None
     if not isinstance(producer, ir.Block):
         place, made = middle, producer.operation
@@ -195,7 +183,7 @@ def _pad_into(pad: ir.Operation, out: ir.Value) -> ir.Value:
     with ir.InsertionPoint(pad), pad.location:
         if written is None:
             written = linalg.copy(source, outs=[middle])
-        return _insert(written, current, low)
+        return inserted(written, current, low)
 
 
 def _border_chain(middle: ir.Value, out: ir.Value) -> list[ir.Operation]:

@@ -132,8 +132,16 @@ def run(function: ir.Operation, lanes: int, vectors: int) -> dict[int, Packing]:
         argument.set_type(ir.RankedTensorType.get(split, ir.RankedTensorType(argument.type).element_type))
     for op in list(block.operations):
         _rewrite(op.operation, positions, packed, lanes, vectors)
-    _retype(function)
+    retype(function)
     return packings
+
+
+def retype(function: ir.Operation) -> None:
+    """Let a function's type say what its arguments and results are."""
+    block = body(function)
+    results = [v.type for v in list(block.operations)[-1].operands]
+    kind = ir.FunctionType.get([a.type for a in block.arguments], results)
+    function.attributes["function_type"] = ir.TypeAttr.get(kind)
 
 
 def constant_arguments(function: ir.Operation) -> set[int]:
@@ -202,10 +210,3 @@ def _blocked_loops(
         "indexing_maps": ir.ArrayAttr.get([ir.AffineMapAttr.get(m) for m in new_maps]),
         "iterator_types": ir.ArrayAttr.get([ir.Attribute.parse(f"#linalg.iterator_type<{k}>") for k in kinds]),
     }
-
-
-def _retype(function: ir.Operation) -> None:
-    block = body(function)
-    results = [v.type for v in list(block.operations)[-1].operands]
-    kind = ir.FunctionType.get([a.type for a in block.arguments], results)
-    function.attributes["function_type"] = ir.TypeAttr.get(kind)

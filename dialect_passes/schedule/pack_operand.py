@@ -6,9 +6,9 @@ p[cb, k, cv, cl] = w[k, cb, cv, cl]; anchor reads p: one block of channels is on
 """
 
 from mlir import ir
-from mlir.dialects import linalg, tensor
 
 from ansorc.dialect_passes.ir_walk import body, collect, indexing_maps, segments, shape
+from ansorc.dialect_passes.schedule.build_generic import generic, plain_map
 
 
 def run(function: ir.Operation) -> None:
@@ -37,26 +37,9 @@ def _by_channels(anchor: ir.Operation, maps: list[ir.AffineMap]) -> int:
 
 def _copy(source: ir.Value, order: list[int], function: ir.Operation) -> ir.Value:
     sizes, rank = shape(source), len(order)
-    element = ir.RankedTensorType(source.type).element_type
-    parallel = ir.Attribute.parse("#linalg.iterator_type<parallel>")
-    read = ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(order.index(k)) for k in range(rank)])
+    read = plain_map(rank, [order.index(k) for k in range(rank)])
     with ir.InsertionPoint.at_block_begin(body(function)), function.location:
-        out = tensor.EmptyOp([sizes[k] for k in order], element).result
-        copy = ir.Operation.create(
-            "linalg.generic",
-            [out.type],
-            [source, out],
-            {
-                "indexing_maps": ir.ArrayAttr.get(
-                    [ir.AffineMapAttr.get(read), ir.AffineMapAttr.get(ir.AffineMap.get_identity(rank))]
-                ),
-                "iterator_types": ir.ArrayAttr.get([parallel] * rank),
-                "operandSegmentSizes": ir.DenseI32ArrayAttr.get([1, 1]),
-                "ansorc.pack": ir.UnitAttr.get(),
-            },
-            regions=1,
-        )
-        inner = copy.regions[0].blocks.append(element, element)
-        with ir.InsertionPoint(inner):
-            linalg.YieldOp([inner.arguments[0]])
-    return copy.results[0]
+        return generic(
+            [source], [read, ir.AffineMap.get_identity(rank)], [sizes[k] for k in order], 0,
+            lambda inner: inner[0], {"ansorc.pack": ir.UnitAttr.get()},
+        ).results[0]  # fmt: skip

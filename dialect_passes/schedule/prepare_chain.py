@@ -9,7 +9,7 @@ from mlir import ir
 
 from ansorc.dialect_passes.ir_walk import body, indexing_maps, iterators, segments
 from ansorc.dialect_passes.schedule import isolate_contractions
-from ansorc.dialect_passes.schedule.block_channels import CannotBlock
+from ansorc.dialect_passes.schedule.block_channels import CannotBlock, retype
 from ansorc.dialect_passes.schedule.chain_loops import CONTRACTION, generics, is_chain, role_of
 from ansorc.dialect_passes.schedule.shape_of_task import add_epilogue
 
@@ -61,14 +61,6 @@ def _retype_arguments(function: ir.Operation) -> None:
             if not list(view.results[0].uses):
                 view.erase()
     retype(function)
-
-
-def retype(function: ir.Operation) -> None:
-    """Let a function's type say what its arguments and results are."""
-    block = body(function)
-    results = [v.type for v in list(block.operations)[-1].operands]
-    kind = ir.FunctionType.get([a.type for a in block.arguments], results)
-    function.attributes["function_type"] = ir.TypeAttr.get(kind)
 
 
 def _own_fill(op: ir.Operation) -> None:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from math import prod
 
 from mlir import ir
-from mlir.dialects import linalg
 
 from ansorc.dialect_passes.ir_walk import body, indexing_maps, iterators, segments, shape
+from ansorc.dialect_passes.schedule.build_generic import generic
 
 
 @dataclass(frozen=True)
@@ -80,25 +80,9 @@ def analyse(function: ir.Operation) -> TaskShape:
 def add_epilogue(anchor: ir.Operation) -> ir.Operation:
     """Put an elementwise copy behind an anchor that is its own root: only a consumer can be tiled with its fill."""
     old = anchor.results[0]
-    kind = ir.RankedTensorType(old.type)
-    rank = len(kind.shape)
-    identity = ir.AffineMapAttr.get(ir.AffineMap.get_identity(rank))
+    identity = ir.AffineMap.get_identity(len(shape(old)))
     with anchor.location, ir.InsertionPoint(anchor):
-        out = ir.Operation.create("tensor.empty", [kind], []).results[0]
-        copy = ir.Operation.create(
-            "linalg.generic",
-            [kind],
-            [old, out],
-            {
-                "indexing_maps": ir.ArrayAttr.get([identity, identity]),
-                "iterator_types": ir.ArrayAttr.get([ir.Attribute.parse("#linalg.iterator_type<parallel>")] * rank),
-                "operandSegmentSizes": ir.DenseI32ArrayAttr.get([1, 1]),
-            },
-            regions=1,
-        )
-        inner = copy.regions[0].blocks.append(kind.element_type, kind.element_type)
-        with ir.InsertionPoint(inner):
-            linalg.YieldOp([inner.arguments[0]])
+        copy = generic([old], [identity, identity], shape(old), 0, lambda inner: inner[0])
     copy.move_after(anchor)
     old.replace_all_uses_except(copy.results[0], copy)
     return copy

@@ -21,10 +21,9 @@ from mlir.dialects import tensor
 
 from ansorc.dialect_passes.graph.rebuild import rebuilt
 from ansorc.dialect_passes.ir_walk import body, indexing_maps, iterators, segments, shape
-from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing, constant_arguments
-from ansorc.dialect_passes.schedule.build_generic import generic, plain_map
+from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing, constant_arguments, retype
+from ansorc.dialect_passes.schedule.build_generic import body_of, generic, plain_map
 from ansorc.dialect_passes.schedule.chain_loops import CONTRACTION, FILL, REDUCTION, Chain, Stage
-from ansorc.dialect_passes.schedule.prepare_chain import retype
 
 NEUTRAL = {"arith.addf": 0.0, "arith.maximumf": float("-inf"), "arith.minimumf": float("inf")}
 """What a reduction may start from, to be done in two steps."""
@@ -215,18 +214,8 @@ def _in_two_steps(op: ir.Operation, inputs: Sequence[ir.Value], maps: Sequence[i
         lambda inner: start, {f"ansorc.fill{suffix}": ir.UnitAttr.get()},
     )  # fmt: skip
 
-    def combine_all(inner: Sequence[ir.Value]) -> ir.Value:
-        old = list(op.regions[0].blocks[0].arguments)
-        mapped = dict(zip(old, inner, strict=True))
-        for o in list(op.regions[0].blocks[0].operations)[:-1]:
-            clone = o.operation.clone()
-            for k, operand in enumerate(list(clone.operands)):
-                clone.operands[k] = mapped.get(operand, operand)
-            mapped[o.operation.results[0]] = clone.results[0]
-        return mapped[combiner.results[0]]
-
     partial = generic(
-        inputs, [*first, plain_map(count, range(count - 1))], filled.results[0], 1, combine_all,
+        inputs, [*first, plain_map(count, range(count - 1))], filled.results[0], 1, body_of(op),
         {f"ansorc.stage{suffix}": ir.UnitAttr.get()},
     )  # fmt: skip
 

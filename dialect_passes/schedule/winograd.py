@@ -23,14 +23,18 @@ from math import prod
 
 import numpy as np
 from mlir import ir
-from mlir.dialects import arith, linalg, tensor
+from mlir.dialects import arith, tensor
 
-from ansorc.dialect_passes.ir_walk import body, indexing_maps, segments, shape
-from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing, constant_arguments
+from ansorc.dialect_passes.ir_walk import indexing_maps, segments, shape
+from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing, constant_arguments, retype
+from ansorc.dialect_passes.schedule.build_generic import Build, body_of, generic, plain_map
 from ansorc.dialect_passes.schedule.shape_of_task import TaskShape
 from ansorc.dialect_passes.schedule.winograd_matrices import matrices
+from ansorc.dialect_passes.slices import inserted, slice_of
 
 TAPS = 3
+Expressions = Sequence[ir.AffineExpr]
+"""How an operand is read."""
 
 
 @dataclass(frozen=True, order=True)
@@ -119,14 +123,8 @@ def run(
     for op in (task.root, task.anchor, task.fill):
         if op is not None:
             op.erase()
-    block = body(function)
-    kinds = ir.FunctionType.get([a.type for a in block.arguments], [v.type for v in _return(block).operands])
-    function.attributes["function_type"] = ir.TypeAttr.get(kinds)
+    retype(function)
     return packing
-
-
-def _return(block: ir.Block) -> ir.Operation:
-    return list(block.operations)[-1].operation
 
 
 class _Rewrite:
@@ -161,18 +159,18 @@ class _Rewrite:
         for number, (high, wide) in enumerate(self.pieces):
             offsets = [*[0] * lead, self.m * high.first, self.m * wide.first, 0]
             sizes = [self.m * (p.count - 1) + p.rows for p in (high, wide)]
-            piece = _slice(x, offsets, [*conv.read, *sizes, conv.channels])
+            piece = slice_of(x, offsets, [*conv.read, *sizes, conv.channels])
             place = ([*[0] * (2 + lead), high.first, wide.first, 0], [*kind, high.count, wide.count, conv.channels])
             # Loops: i, j, lead..., ty, tx, ci, k, l.
             n = 2 + lead + 5
             d = [ir.AffineDimExpr.get(k) for k in range(n)]
-            ty, tx, ci, k, l = d[-5:]  # noqa: E741
-            reads = [*d[2:-5], ty * self.m + k, tx * self.m + l, ci]
+            ty, tx, ci, row, column = d[-5:]
+            reads = [*d[2:-5], ty * self.m + row, tx * self.m + column, ci]
             value = self.stage(
                 f"input{number}", [piece, self.constant(bt[:, : high.rows]), self.constant(bt[:, : wide.rows])],
-                [reads, [d[0], k], [d[1], l]], d[:-2], 2, place[1], _slice(made, *place),
+                [reads, [d[0], row], [d[1], column]], 2, place[1], slice_of(made, *place),
             )  # fmt: skip
-            made = _insert(value, made, *place)
+            made = inserted(value, made, place[0])
         return made
 
     def products(self, v: ir.Value) -> ir.Value:
@@ -191,7 +189,7 @@ class _Rewrite:
         return self.stage(
             "product0", [v, self.anchor.operands[1]],
             [[d[0], d[1], *lead, *outs[-5:-3], reductions[-1]], [d[0], d[1], cb, *reductions, cv, cl]],
-            outs, extra + 1, sizes, self.empty(sizes),
+            extra + 1, sizes, self.empty(sizes),
         )  # fmt: skip
 
     def outputs(self, s: ir.Value) -> ir.Value:
@@ -206,7 +204,7 @@ class _Rewrite:
         i, j = d[-2:]
         for number, (high, wide) in enumerate(self.pieces):
             place = [*[0] * (2 + count), high.first, wide.first, 0, 0, 0]
-            piece = _slice(s, place, [self.edge, self.edge, *conv.lead, high.count, wide.count, *self.split])
+            piece = slice_of(s, place, [self.edge, self.edge, *conv.lead, high.count, wide.count, *self.split])
             at_high, at_wide = at[: high.results], at[: wide.results]
             offsets = [*[0] * count, self.m * high.first, self.m * wide.first, 0]
             extents = [*conv.lead, high.count * high.results, wide.count * wide.results, conv.filters]
@@ -214,36 +212,33 @@ class _Rewrite:
 
             def tiled(value: ir.Value, offsets: list[int] = offsets, extents: list[int] = extents,
                       sizes: list[int] = sizes) -> ir.Value:  # fmt: skip
-                return _expand(_slice(value, offsets, extents), [*[1] * count, 2, 2, 3], sizes)
+                return _expand(slice_of(value, offsets, extents), [*[1] * count, 2, 2, 3], sizes)
 
             value = self.stage(
                 f"output{number}", [piece, self.constant(at_high), self.constant(at_wide)],
-                [[i, j, *d[:count], ty, tx, *d[count + 4 : -2]], [a, i], [b, j]], d[:-2], 2, sizes,
+                [[i, j, *d[:count], ty, tx, *d[count + 4 : -2]], [a, i], [b, j]], 2, sizes,
                 self.empty(sizes) if len(self.pieces) == 1 else tiled(made), tiled,
             )  # fmt: skip
-            made = _insert(_collapse(value, [*[1] * count, 2, 2, 3], extents), made, offsets, extents)
+            made = inserted(_collapse(value, [*[1] * count, 2, 2, 3], extents), made, offsets)
         return made
 
     def stage(
         self,
         name: str,
         inputs: Sequence[ir.Value],
-        reads: Sequence[Sequence[ir.AffineExpr]],
-        loops: Sequence[ir.AffineExpr],
+        reads: Sequence[Expressions],
         reductions: int,
         sizes: Sequence[int],
         destination: ir.Value,
         epilogue: Callable[[ir.Value], ir.Value] | None = None,
     ) -> ir.Value:
         """Make fill, anchor (the sum of the product of its inputs) and root; the latter copies without `epilogue`."""
-        rank = len(loops)
-        identity = [ir.AffineDimExpr.get(k) for k in range(rank)]
+        identity = [ir.AffineDimExpr.get(k) for k in range(len(sizes))]
         zero = arith.constant(self.element, 0.0)
-        empty = self.empty(sizes)
-        fill = _generic(f"{name}.fill", [], empty, [identity], 0, lambda block: zero)
-        anchor = _generic(f"{name}.anchor", inputs, fill, [*reads, loops], reductions, _multiply_add)
+        fill = _marked(f"{name}.fill", [], self.empty(sizes), [], 0, lambda _: zero)
+        anchor = _marked(f"{name}.anchor", inputs, fill, reads, reductions, _multiply_add)
         if epilogue is None:
-            return _generic(f"{name}.root", [anchor], destination, [identity, identity], 0, lambda b: b.arguments[0])
+            return _marked(f"{name}.root", [anchor], destination, [identity], 0, lambda inner: inner[0])
         return self.root(f"{name}.root", anchor, destination, epilogue)
 
     def root(
@@ -251,27 +246,23 @@ class _Rewrite:
     ) -> ir.Value:
         """The task's own root, on tiles."""
         old = self.task.root
-        rank = len(shape(destination))
-        identity = [ir.AffineDimExpr.get(k) for k in range(rank)]
+        identity = [ir.AffineDimExpr.get(k) for k in range(len(shape(destination)))]
         inputs: list[ir.Value] = []
-        reads: list[list[ir.AffineExpr]] = []
+        reads: list[Expressions] = []
         for operand, m in zip(list(old.operands)[:-1], indexing_maps(old), strict=False):
             if operand == self.anchor.results[0]:
                 inputs.append(anchor)
-                reads.append([*identity])
+                reads.append(identity)
             elif len(m.results) == 0:
                 inputs.append(operand)
                 reads.append([])
             elif len(m.results) == 1:
                 inputs.append(_expand(operand, [3], self.split))
-                reads.append([*identity[-3:]])
+                reads.append(identity[-3:])
             else:
                 inputs.append(tiled(operand))
-                reads.append([*identity])
-        clone = old.clone()
-        made = _generic(name, inputs, destination, [*reads, identity], 0, clone.regions[0])
-        clone.erase()
-        return made
+                reads.append(identity)
+        return _marked(name, inputs, destination, reads, 0, body_of(old))
 
     def constant(self, values: np.ndarray) -> ir.Value:
         dtype = np.float32 if str(self.element) == "f32" else np.float64
@@ -282,8 +273,8 @@ class _Rewrite:
         return tensor.EmptyOp(list(sizes), self.element).result
 
 
-def _multiply_add(block: ir.Block) -> ir.Value:
-    *factors, total = block.arguments
+def _multiply_add(inner: Sequence[ir.Value]) -> ir.Value:
+    *factors, total = inner
     contract = arith.FastMathFlags.contract
     value = factors[0]
     for factor in factors[1:]:
@@ -291,46 +282,15 @@ def _multiply_add(block: ir.Block) -> ir.Value:
     return arith.addf(total, value, fastmath=contract)
 
 
-def _generic(
-    name: str,
-    inputs: Sequence[ir.Value],
-    out: ir.Value,
-    maps: Sequence[Sequence[ir.AffineExpr]],
-    reductions: int,
-    content: Callable[[ir.Block], ir.Value] | ir.Region,
+def _marked(
+    name: str, inputs: Sequence[ir.Value], out: ir.Value, reads: Sequence[Expressions], reductions: int, build: Build
 ) -> ir.Value:
-    """Make a generic whose last `reductions` loops are such; `content` yields its element, or is its region."""
-    rank = len(shape(out)) + reductions
-    kinds = ["parallel"] * (rank - reductions) + ["reduction"] * reductions
-    attributes = {
-        "indexing_maps": ir.ArrayAttr.get([ir.AffineMapAttr.get(ir.AffineMap.get(rank, 0, list(m))) for m in maps]),
-        "iterator_types": ir.ArrayAttr.get([ir.Attribute.parse(f"#linalg.iterator_type<{k}>") for k in kinds]),
-        "operandSegmentSizes": ir.DenseI32ArrayAttr.get([len(inputs), 1]),
-        f"ansorc.{name}": ir.UnitAttr.get(),
-    }
-    made = ir.Operation.create("linalg.generic", [out.type], [*inputs, out], attributes, regions=1)
-    if isinstance(content, ir.Region):
-        content.blocks[0].append_to(made.regions[0])
-        return made.results[0]
-    elements = [ir.RankedTensorType(v.type).element_type for v in (*inputs, out)]
-    block = made.regions[0].blocks.append(*elements)
-    with ir.InsertionPoint(block):
-        linalg.YieldOp([content(block)])
-    return made.results[0]
-
-
-def _slice(source: ir.Value, offsets: Sequence[int], sizes: Sequence[int]) -> ir.Value:
-    if list(sizes) == shape(source):
-        return source
-    kind = ir.RankedTensorType.get(list(sizes), ir.RankedTensorType(source.type).element_type)
-    ones = [1] * len(sizes)
-    return tensor.ExtractSliceOp(kind, source, [], [], [], list(offsets), list(sizes), ones).result
-
-
-def _insert(piece: ir.Value, into: ir.Value, offsets: Sequence[int], sizes: Sequence[int]) -> ir.Value:
-    if list(sizes) == shape(into):
-        return piece
-    return tensor.InsertSliceOp(piece, into, [], [], [], list(offsets), list(sizes), [1] * len(sizes)).result
+    """Make a generic whose result has all loops but the reductions, in order; it carries the attribute `name`."""
+    parallel = len(shape(out))
+    maps = [ir.AffineMap.get(parallel + reductions, 0, list(m)) for m in reads]
+    written = plain_map(parallel + reductions, range(parallel))
+    marks = {f"ansorc.{name}": ir.UnitAttr.get()}
+    return generic(inputs, [*maps, written], out, reductions, build, marks).results[0]
 
 
 def _groups(counts: Sequence[int]) -> ir.ArrayAttr:
