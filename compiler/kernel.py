@@ -60,7 +60,8 @@ class KernelFacts:
         """Read the module's attribute."""
         raw = json.loads(text)
         packings = {
-            int(k): Packing(tuple(p["shape"]), tuple(p["order"]), p["winograd"]) for k, p in raw["packings"].items()
+            int(k): Packing(tuple(p["shape"]), tuple(p["order"]), p.get("winograd", 0))
+            for k, p in raw["packings"].items()
         }
         made = tuple(Section(s["name"], s["chunks"]) for s in raw["sections"])
         return KernelFacts(raw["kind"], packings, made, tuple(raw["scratch"]))
@@ -134,8 +135,8 @@ def to_scheduled(module: ir.Module, chosen: Schedule) -> str:
         destination.restore(module)
     expand_math.run(module)
     if chosen.vectorize:
-        constant_products.run(module)
-        transform(module, FOLD_UNITS)
+        if constant_products.run(module):  # it reads tiles with their unit dims, which are folded elsewhere already
+            transform(module, FOLD_UNITS)
         strided_slices.run(module)
         transform(module, VECTORIZE)
     else:

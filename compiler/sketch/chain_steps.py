@@ -15,10 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import gcd
 
-from ansorc.compiler.sketch.steps import Step
+from ansorc.compiler.sketch.steps import Step, Values
 from ansorc.dialect_passes.schedule.words import OP, cse, fuse, match_attribute, match_ops, patterns, tile
 
-Values = Mapping[str, int]
 TRANSPOSED_AT_ONCE = 16
 """Rows and columns of what is transposed in registers."""
 LANES_AT_ONCE = 4

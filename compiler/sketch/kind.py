@@ -13,6 +13,7 @@ from mlir import ir
 
 from ansorc.compiler.errors import IllegalDecisionError
 from ansorc.compiler.sketch.candidate import Candidate, Sketch
+from ansorc.compiler.sketch.steps import Values
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import NoSingleAnchor
@@ -20,7 +21,6 @@ from ansorc.dialect_passes.schedule.shape_of_task import NoSingleAnchor
 N = TypeVar("N")
 """What a kind knows of a task: numbers, from which all that follows is computed without lowering."""
 
-Values = Mapping[str, int]
 DOES_NOT_FIT = (NoSingleAnchor, CannotBlock)
 
 

@@ -82,7 +82,8 @@ class RegisterTile(Kind[LoopNest]):
     def emit(self, candidate: Candidate) -> str:
         s, values = candidate.sketch, candidate.values
         blocks = s.parallel[-1] // (values["lanes"] * values["vectors"])
-        made = Script(blocks, s.parallel[:-1], s.reductions)
+        parts = ("anchor", "fill") if s.reductions else ()
+        made = Script([], "", [blocks, *s.parallel[:-1]], parts, reductions=s.reductions)
         for step in s.steps:
             step.emit(values, made)
         return script(

@@ -18,7 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ansorc.dialect_passes.schedule.words import OP, fuse, match_attribute, tile
+from ansorc.compiler.sketch.stage import Stage
+from ansorc.dialect_passes.schedule.words import OP, match_attribute, tile
 
 Values = Mapping[str, int]
 ROWS_AT_ONCE = 4
@@ -26,40 +27,12 @@ ROWS_AT_ONCE = 4
 
 
 @dataclass
-class Script:
-    """A transform script in the making: its lines, and the handles that the next step needs."""
+class Script(Stage):
+    """The only stage of a register-tiled script in the making; its extents are those of [blocks, outer...]."""
 
-    blocks: int
-    outer: tuple[int, ...]
-    reductions: tuple[int, ...]
-    lines: list[str] = field(default_factory=list[str])
-    extents: list[int] = field(default_factory=list[int])
-    """What the loops so far leave of [blocks, outer...]."""
-    level: int = 0
-    loops: dict[int, str] = field(default_factory=dict[int, str])
-    """Handle of the loop that walks over a dimension."""
-
-    def __post_init__(self) -> None:
-        self.extents = [self.blocks, *self.outer]
-        self.lines.append(match_attribute("%root0", "ansorc.root"))
-        self.lines += [match_attribute(f"%{name}0", f"ansorc.{name}") for name in self.followers]
-
-    @property
-    def followers(self) -> tuple[str, ...]:
-        """What is fused into the root's loops."""
-        return ("anchor", "fill") if self.reductions else ()
-
-    def descend(self, sizes: Sequence[int], kind: str) -> str:
-        """Tile the root and fuse what follows it; return the loop's handle."""
-        at, level = self.level, self.level + 1
-        loop = f"%loop{level}"
-        self.lines.append(tile(f"%root{at}", f"%root{level}", [loop], list(sizes), kind))
-        into = loop
-        for k, name in enumerate(self.followers):
-            self.lines.append(fuse(f"%{name}{at}", f"%{name}{level}", into, f"%into{level}_{k}"))
-            into = f"%into{level}_{k}"
-        self.level = level
-        return loop
+    reductions: tuple[int, ...] = ()
+    peeled: dict[int, str] = field(default_factory=dict[int, str])
+    """Handles of the loops whose last register tile is not whole, by dim."""
 
 
 @dataclass(frozen=True, order=True)
@@ -123,11 +96,7 @@ class Parallel(Step):
 
     def emit(self, values: Values, script: Script) -> None:
         """Tile by `scf.forall`, unless one chunk is everything."""
-        sizes = [values[name] for name in self.chunks]
-        if sizes != script.extents:
-            cut = [0 if s == e else s for s, e in zip(sizes, script.extents, strict=True)]
-            script.descend(cut, "forall")
-            script.extents = sizes
+        script.descend([values[name] for name in self.chunks], "forall")
 
 
 @dataclass(frozen=True, order=True)
@@ -146,8 +115,10 @@ class Walk(Step):
             order = [*(dim for dim in order if dim), 0]
         for dim in order:
             size = values[self.tiles[dim]] if self.tiles[dim] else 1
-            if script.extents[dim] > size:
-                script.loops[dim] = script.descend([0] * dim + [size], "for")
+            left_over = script.extents[dim] % size
+            loop = script.walk(dim, size)
+            if left_over:
+                script.peeled[dim] = loop
 
 
 @dataclass(frozen=True, order=True)
@@ -164,7 +135,7 @@ class Reduce(Step):
             return
         parallel = [0] * (len(script.extents) + 2)
         loops = [f"%reduce{k}" for k, t in enumerate(tiled) if t]
-        script.lines.append(tile(f"%anchor{script.level}", "%step", loops, [*parallel, *tiled], "for"))
+        script.lines.append(tile(script.handles["anchor"], "%step", loops, [*parallel, *tiled], "for"))
         factor = values[self.unroll]
         if factor == 1:
             return
@@ -183,10 +154,9 @@ class Peel(Step):
     def emit(self, values: Values, script: Script) -> None:
         """Peel loops from the inside out."""
         for dim in reversed(range(len(self.tiles))):
-            name = self.tiles[dim]
-            if not name or dim not in script.loops or script.extents[dim] % values[name] == 0:
+            if dim not in script.peeled:
                 continue
-            loop, cast, parts = script.loops[dim], f"%cast{dim}", f"%main{dim}, %rest{dim}"
+            loop, cast, parts = script.peeled[dim], f"%cast{dim}", f"%main{dim}, %rest{dim}"
             script.lines += [
                 f'  {cast} = transform.cast {loop} : {OP} to !transform.op<"scf.for">',
                 f'  {parts} = transform.loop.peel {cast} : (!transform.op<"scf.for">) -> ({OP}, {OP})',

@@ -22,7 +22,6 @@ from ansorc.compiler.sketch.analytic import FMA_LATENCY, FMA_PORTS, LOAD_PORTS, 
 from ansorc.compiler.sketch.candidate import Candidate, Sketch
 from ansorc.compiler.sketch.decisions import LEAST_LANES, MAX_VECTORS, divisors
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
-from ansorc.compiler.sketch.steps import Script
 from ansorc.compiler.sketch.winograd_step import Winograd, footprint
 from ansorc.dialect_passes.schedule import winograd
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
@@ -171,12 +170,11 @@ class WinogradKind(Kind[Convolution3x3]):
         return winograd.run(function, task, nest, m, lanes, vectors)
 
     def emit(self, candidate: Candidate) -> str:
-        made = Script(0, (), ())
-        made.lines.clear()
+        lines: list[str] = []
         for s in candidate.sketch.steps:
-            s.emit(candidate.values, made)
+            s.emit(candidate.values, lines)
         return script(
-            *made.lines,
+            *lines,
             match_ops("%f", "func.func"),
             patterns("%f", "canonicalization"),
             cse("%f"),

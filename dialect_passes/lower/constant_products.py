@@ -26,12 +26,12 @@ MAX_VALUES = 4096
 """Most scalars that a transform reads: it is tiled to one tile and one vector."""
 
 
-def run(module: ir.Module) -> None:
-    """Rewrite all such generics of the module whose operands are small."""
-    for op in collect(module.operation, "linalg.generic"):
-        found = _match(op)
-        if found is not None:
-            _rewrite(op, found)
+def run(module: ir.Module) -> bool:
+    """Rewrite all such generics of the module whose operands are small; return whether there are any."""
+    matched = [(op, found) for op in collect(module.operation, "linalg.generic") if (found := _match(op)) is not None]
+    for op, found in matched:
+        _rewrite(op, found)
+    return bool(matched)
 
 
 @dataclass(frozen=True)

@@ -35,26 +35,6 @@ def restore(module: ir.Module) -> None:
             if found is not None:
                 user, position = found
                 user.operands[position].replace_all_uses_with(out)
-        for op in [o.operation for o in block.operations]:
-            if op.name == "tensor.insert_slice":
-                _restore_part(op)
-
-
-def _restore_part(insert: ir.Operation) -> None:
-    """Let what is inserted be computed in its place."""
-    piece, into = insert.operands[0], insert.operands[1]
-    if isinstance(piece.owner, ir.Block) or len(insert.operands) > 2:
-        return
-    found = _empty_destination(piece.owner.operation, ir.OpResult(piece).result_number)
-    if found is None or found[0].operands[found[1]].type != piece.type:
-        return
-    user, position = found
-    offsets, sizes, strides = (
-        list(ir.DenseI64ArrayAttr(insert.attributes[n])) for n in ("static_offsets", "static_sizes", "static_strides")
-    )
-    with ir.InsertionPoint(user), user.location:
-        place = tensor.ExtractSliceOp(piece.type, into, [], [], [], offsets, sizes, strides).result
-    user.operands[position] = place
 
 
 def _give_destinations(function: ir.Operation) -> None:
