@@ -71,7 +71,7 @@ def choose(nest: LoopNest, machine: Machine) -> tuple[dict[str, int], float] | N
     for tiles in _tiles(nest, machine, {"lanes": lanes[0]}):
         wanted = _wanted_chunks(nest, machine, tiles)
         for chosen in _walks(nest, tiles, wanted):
-            cycles = estimate(nest, machine, chosen).cycles * _imbalance(nest, chosen, wanted)
+            cycles = estimate(nest, machine, chosen).cycles * imbalance(_chunks(nest, chosen), wanted)
             key = (cycles, -_accumulators(chosen))
             if best is None or key < best[:2]:
                 best = (*key, chosen)
@@ -114,11 +114,14 @@ def _wanted_chunks(nest: LoopNest, machine: Machine, tiles: Values) -> int:
     return max(1, min(MAX_CHUNKS, int(whole.cycles / CHUNK_CYCLES)))
 
 
-def _imbalance(nest: LoopNest, values: Values, wanted: int) -> float:
-    """Return how much longer the busiest thread works than the average, for some numbers of threads."""
-    chunks = prod(e // values[name] for name, e in _extents(nest, values).items())
-    threads = [t for t in THREADS if t <= wanted]
+def imbalance(chunks: int, most: int = MAX_CHUNKS) -> float:
+    """Return how much longer the busiest thread works than the average, for some numbers of threads up to `most`."""
+    threads = [t for t in THREADS if t <= most]
     return sum(-(-chunks // t) * t / chunks for t in threads) / len(threads)
+
+
+def _chunks(nest: LoopNest, values: Values) -> int:
+    return prod(e // values[name] for name, e in _extents(nest, values).items())
 
 
 def _walks(nest: LoopNest, tiles: dict[str, int], wanted: int) -> Iterator[dict[str, int]]:
@@ -211,6 +214,11 @@ def _tile_kinds(nest: LoopNest, values: Values) -> Iterator[tuple[tuple[int, ...
 def _step_cycles(nest: LoopNest, rows: int, vectors: int) -> float:
     if not nest.contraction:
         return rows * vectors + 2  # every step loads
+    return product_step_cycles(rows, vectors)
+
+
+def product_step_cycles(rows: int, vectors: int) -> float:
+    """Return the cycles of a reduction step of a register tile that reads its weights once and its rows once."""
     return max(rows * vectors / FMA_PORTS, (rows + vectors) / LOAD_PORTS, FMA_LATENCY)
 
 

@@ -12,18 +12,15 @@ from math import prod
 
 from ansorc.compiler.sketch.analytic import (
     CHUNK_CYCLES,
-    FMA_LATENCY,
-    FMA_PORTS,
     L2_BYTES_A_CYCLE,
-    LOAD_PORTS,
-    MAX_CHUNKS,
     MEMORY_BYTES_A_CYCLE,
     PACK_BYTES_A_CYCLE,
     PACK_CYCLES,
     STREAM_CYCLES,
-    THREADS,
     TILE_CYCLES,
     Cost,
+    imbalance,
+    product_step_cycles,
 )
 from ansorc.compiler.sketch.chain_nest import ChainNest, Product, space
 from ansorc.compiler.sketch.kind import Values
@@ -60,7 +57,7 @@ def choose(nest: ChainNest, machine: Machine) -> tuple[dict[str, int], float] | 
                 packs = [decisions[f"pack_{k}"].options(nest, machine, made) for k, _ in nest.products]
                 for packed in combinations(*packs):
                     full = {**made, **{f"pack_{k}": v for (k, _), v in zip(nest.products, packed, strict=True)}}
-                    cycles = estimate(nest, machine, full).cycles * _imbalance(nest, full)
+                    cycles = estimate(nest, machine, full).cycles * imbalance(_chunks(nest, full))
                     if best is None or cycles < best[0]:
                         best = (cycles, full)
     if best is None:
@@ -77,13 +74,6 @@ def _blocks(nest: ChainNest, machine: Machine, chosen: Values) -> list[dict[str,
         if d.name.startswith("block_"):
             found = [{**f, d.name: v} for f in found for v in d.options(nest, machine, {**chosen, **f})]
     return found
-
-
-def _imbalance(nest: ChainNest, values: Values) -> float:
-    """Return how much longer the busiest thread works than the average, for some numbers of threads."""
-    chunks = _chunks(nest, values)
-    threads = [t for t in THREADS if t <= MAX_CHUNKS]
-    return sum(-(-chunks // t) * t / chunks for t in threads) / len(threads)
 
 
 def _chunks(nest: ChainNest, values: Values) -> int:
@@ -129,8 +119,7 @@ def product_cycles(nest: ChainNest, machine: Machine, k: int, p: Product, values
     for size, count in ((tile, block // tile), (block % tile, 1)):
         if not size:
             continue
-        step = max(size * vectors / FMA_PORTS, (size + vectors) / LOAD_PORTS, FMA_LATENCY)
-        step += STREAM_CYCLES * (size + vectors)
+        step = product_step_cycles(size, vectors) + STREAM_CYCLES * (size + vectors)
         cycles = steps * step + TILE_CYCLES + size * vectors * (1 + nest.stages[p.root].cycles)
         if panel > 0.75 * machine.l1_bytes:
             cycles += panel / (L2_BYTES_A_CYCLE if panel <= 0.75 * machine.l2_bytes else MEMORY_BYTES_A_CYCLE)

@@ -18,7 +18,15 @@ from math import gcd, prod
 import numpy as np
 from mlir import ir
 
-from ansorc.compiler.sketch.analytic import FMA_LATENCY, FMA_PORTS, LOAD_PORTS, OVERLAP, STREAM_CYCLES, TILE_CYCLES
+from ansorc.compiler.sketch.analytic import (
+    L2_BYTES_A_CYCLE,
+    MEMORY_BYTES_A_CYCLE,
+    OVERLAP,
+    STREAM_CYCLES,
+    TILE_CYCLES,
+    imbalance,
+    product_step_cycles,
+)
 from ansorc.compiler.sketch.candidate import Candidate, Sketch
 from ansorc.compiler.sketch.decisions import LEAST_LANES, MAX_VECTORS, divisors
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
@@ -32,11 +40,11 @@ from ansorc.dialect_passes.schedule.winograd_matrices import matrices
 from ansorc.dialect_passes.schedule.words import cse, match_ops, patterns, script
 
 OUTPUTS = (4, 2, 6)
-"""m of F(m x m, 3 x 3), the best first: of a 6 the error grows to 1e-4 of the largest result and beyond."""
+"""m of F(m x m, 3 x 3), the one that saves most for its error first (see winograd_matrices.amplification)."""
 STACK_BYTES = 1 << 20
 """Most that a chunk keeps on the stack of its thread."""
 DEFAULTS = (4, 2)
-"""Of which the default is chosen: a 6 makes much code for its edges, and is no faster on images of up to 56 pixels."""
+"""Of which the default is chosen: a 6 makes much code for its edges, and rounds most."""
 MARGIN = 1.1
 """How much faster than another algorithm the estimate has to be: it errs, and results are less exact."""
 TRANSFORM_SHARE = 0.75
@@ -44,9 +52,7 @@ TRANSFORM_SHARE = 0.75
 SECTION_CYCLES = 2_000.0
 WEIGHT_BYTES_A_CYCLE = 4.0
 """The weights are (a / 3)^2 times those of the direct algorithm, and in a network come from memory."""
-L2_BYTES_A_CYCLE, FAR_BYTES_A_CYCLE = 48.0, 8.0
 WANTED_CHUNKS = 8
-THREADS = (1, 2, 4)
 
 
 @dataclass(frozen=True, order=True)
@@ -223,9 +229,9 @@ def _enough(name: str, options: tuple[int, ...], nest: Convolution3x3, chosen: V
 
 def estimate(nest: Convolution3x3, machine: Machine, values: Values) -> float:
     """Estimate the cycles of a candidate on one core, and a share for threads that have less to do than others."""
-    products, transforms, memory, barriers, imbalance = costs(nest, machine, values)
+    products, transforms, memory, barriers, waiting = costs(nest, machine, values)
     arithmetic = products + transforms
-    return (max(arithmetic, memory) + OVERLAP * min(arithmetic, memory)) * imbalance + barriers
+    return (max(arithmetic, memory) + OVERLAP * min(arithmetic, memory)) * waiting + barriers
 
 
 def costs(nest: Convolution3x3, machine: Machine, values: Values) -> tuple[float, float, float, float, float]:
@@ -236,8 +242,8 @@ def costs(nest: Convolution3x3, machine: Machine, values: Values) -> tuple[float
     tiles, images = prod(nest.lead) * y * x, prod(nest.read) * y * x
     steps = prod(nest.taps) * nest.channels
     tile = values["tile_x"] * values["tile_y"]
-    step_cycles = max(tile * vectors / FMA_PORTS, (tile + vectors) / LOAD_PORTS, FMA_LATENCY)
-    step_cycles += STREAM_CYCLES * (tile + vectors + values["tile_y"])  # tiles of a row are neighbours
+    streams = tile + vectors + values["tile_y"]  # tiles of a row are neighbours
+    step_cycles = product_step_cycles(tile, vectors) + STREAM_CYCLES * streams
     register_tiles = edge * edge * tiles // tile * (nest.filters // (lanes * vectors))
     products = register_tiles * (steps * step_cycles + TILE_CYCLES)
     reading = TRANSFORM_SHARE * edge * np.count_nonzero(known.input) + edge * edge
@@ -253,9 +259,8 @@ def costs(nest: Convolution3x3, machine: Machine, values: Values) -> tuple[float
         times = chunks if weights > machine.l2_bytes / 2 else 1
     else:
         near, times = between / 2 <= machine.l2_bytes, 1
-    memory = between / (L2_BYTES_A_CYCLE if near else FAR_BYTES_A_CYCLE)
+    memory = between / (L2_BYTES_A_CYCLE if near else MEMORY_BYTES_A_CYCLE)
     memory += weights * times / WEIGHT_BYTES_A_CYCLE
     if times < chunks and rows:
         memory += weights * chunks / L2_BYTES_A_CYCLE
-    imbalance = sum(-(-chunks // t) * t / chunks for t in THREADS) / len(THREADS)
-    return products, transforms, memory, SECTION_CYCLES * sections, imbalance
+    return products, transforms, memory, SECTION_CYCLES * sections, imbalance(chunks)
