@@ -21,13 +21,13 @@ from ansorc.compiler.options import Options
 from ansorc.compiler.program import signature_json
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.task_job import TaskCode, TaskJob, compile_task, machine_of
+from ansorc.dialect_passes.schedule.winograd import TAPS
+from ansorc.dialect_passes.schedule.winograd_matrices import amplification
 from ansorc.runtime.module import CompiledModel
 from ansorc.tools.workloads import Array, AttentionScores, BatchMatmul, Dense, MatrixNorm, Workload
 from ansorc.tools.workloads_convolution import Capsules, Convolution
 
 EPSILON = float(np.finfo(np.float32).eps)
-ROUNDINGS = {0: 1.0, 2: 8.0, 4: 64.0, 6: 512.0}
-"""How much more an algorithm rounds: by m of Winograd's F(m, 3); 0 is none."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def check(pair: Pair) -> Outcome:
         (result,) = CompiledModel(path).run(case.inputs).values()
     expected = case.reference()
     steps = max(1.0, pair.workload.flops(pair.batch) / 2 / expected.size)
-    more = max((ROUNDINGS[c.values.get("m", 0)] for c in drawn), default=1.0)
+    more = max((amplification(c.values["m"], TAPS) for c in drawn if "m" in c.values), default=1.0)
     error = abs(result.reshape(expected.shape).astype(np.float64) - expected).max(initial=0.0)
     allowed = tolerance(steps, more) * scale(pair, expected)
     ratio = float(error / allowed) if np.isfinite(error) else math.inf
@@ -165,6 +165,7 @@ def tolerance(steps: float, roundings: float) -> float:
     """Return what a sum of so many random terms may differ by, relative to the largest of many such sums.
 
     Each addition rounds a partial sum that has grown as the square root of the terms so far; together that is
-    about eps / 2 * sqrt(steps / 2) of the result. Three times that, and some roundings of an epilogue, is allowed.
+    about eps / 2 * sqrt(steps / 2) of the result. Three times that, and some roundings of an epilogue, is allowed;
+    `roundings` times as much of an algorithm that rounds more.
     """
     return EPSILON * roundings * (6 + math.sqrt(steps))

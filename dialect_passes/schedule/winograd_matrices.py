@@ -49,6 +49,17 @@ def transform_weight(weight: NDArray[np.float32], m: int) -> NDArray[np.float32]
     return np.einsum("ik,jl,...klxy->ij...xy", g, g, weight.astype(np.float64), optimize=True).astype(np.float32)
 
 
+def amplification(m: int, r: int) -> float:
+    """Return how much more F(m x m, r x r) rounds than r x r products and their sum do, in the mean square.
+
+    The products for random data and weights are as large as the rows of BT and G are long; the rounding of each goes
+    into the result by AT.
+    """
+    known = matrices(m, r)
+    sizes = np.linalg.norm(known.input, axis=1) * np.linalg.norm(known.weight, axis=1)
+    return float(((known.output * sizes) ** 2).sum(axis=1).max() / r)
+
+
 def _product(factors: list[Fraction]) -> Fraction:
     value = Fraction(1)
     for factor in factors:

@@ -1,6 +1,7 @@
 """Winograd's algorithm: its matrices, what it fits, and that every candidate computes the convolution."""
 
 import random
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,31 @@ from ansorc.compiler.sketch.winograd_step import footprint
 from ansorc.compiler.task_job import TaskJob, compile_task
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.winograd import Convolution3x3, pieces
-from ansorc.dialect_passes.schedule.winograd_matrices import matrices, transform_weight
+from ansorc.dialect_passes.schedule.winograd_matrices import amplification, matrices, transform_weight
+from ansorc.tools.candidate_pairs import tolerance
 
 AVX512 = Machine(64, 32, True, 48 << 10, 2 << 20)
-TOLERANCE = {2: 2e-6, 4: 3e-5, 6: 1e-4}
-"""Of the largest result: the constants of the larger transforms cost digits."""
+
+
+def test_larger_tiles_round_more() -> None:
+    """As measured in f32 against float64: 256 results of F(m, 3) in both dims, each a sum of 64 channels."""
+    generator = np.random.default_rng(0)
+    measured: list[float] = []
+    for m in (2, 4, 6):
+        known = matrices(m, 3)
+        data = generator.standard_normal((256, 64, m + 2, m + 2)).astype(np.float32)
+        taps = generator.standard_normal((64, 3, 3)).astype(np.float32)
+        bt, g, at = (x.astype(np.float32) for x in (known.input, known.weight, known.output))
+        made = at @ ((g @ taps @ g.T) * (bt @ data @ bt.T)).sum(axis=1) @ at.T
+        exact = known.output @ (
+            (known.weight @ taps.astype(np.float64) @ known.weight.T)
+            * (known.input @ data.astype(np.float64) @ known.input.T)
+        ).sum(axis=1) @ known.output.T  # fmt: skip
+        measured.append(float(np.sqrt(((made - exact) ** 2).mean())))
+    factors = [amplification(m, 3) for m in (2, 4, 6)]
+    assert measured == sorted(measured)
+    assert factors == sorted(factors)
+    assert 1 < factors[0] < 2
 
 
 @pytest.mark.parametrize("m", [2, 4, 6])
@@ -32,14 +53,14 @@ def test_the_matrices_filter(m: int) -> None:
     known, generator = matrices(m, 3), np.random.default_rng(m)
     data, taps = generator.standard_normal(m + 2), generator.standard_normal(3)
     result = known.output @ ((known.weight @ taps) * (known.input @ data))
-    assert np.allclose(result, np.convolve(data, taps[::-1], "valid"), atol=1e-12)
+    assert np.allclose(result, np.convolve(data, taps[::-1], "valid"), rtol=0, atol=1e-12)
 
 
 def test_weights_are_transformed_in_both_dims() -> None:
     weight = np.random.default_rng(0).standard_normal((3, 3, 5, 7)).astype(np.float32)
     g = matrices(4, 3).weight
     expected = np.stack([[g @ weight[:, :, i, o] @ g.T for o in range(7)] for i in range(5)]).transpose(2, 3, 0, 1)
-    assert np.allclose(transform_weight(weight, 4), expected, atol=1e-6)
+    assert np.allclose(transform_weight(weight, 4), expected, rtol=1e-6, atol=0)  # rounded to f32 once
 
 
 def test_tiles_cover_an_image() -> None:
@@ -92,13 +113,16 @@ def test_random_candidates_compute_the_convolution(name: str) -> None:
         plain = runnable(text, compile_task(TaskJob(text, "linalg", "object", options.target, unscheduled=True)))
         arguments = plain.random_arguments(np.random.default_rng(1))
         expected = plain.run(arguments)
-        for candidate in sorted(c for c in {space.sample(generator) for _ in range(6)} if c is not None):
+        drawn = [c for c in (space.sample(generator) for _ in range(60)) if c is not None]
+        fused = [c for c in drawn if c.values["rows"]][:3]
+        for candidate in sorted({*[c for c in drawn if not c.values["rows"]][:4], *fused}):
             job = TaskJob(text, "linalg", "object", options.target, candidate=candidate)
             result = runnable(text, compile_task(job)).run(arguments, threads=2)
             error = abs(result - expected).max() / abs(expected).max()
-            assert error <= TOLERANCE[candidate.values["m"]], candidate.to_json()
+            steps = prod(space.kind.extents(space.nest)[1])
+            assert error <= tolerance(steps, amplification(candidate.values["m"], 3)), candidate.to_json()
             found.add(candidate.values["rows"] > 0)
-    assert found >= {0}
+    assert found == ({False} if name in ("odd", "three dims") else {True, False})
 
 
 def space(lead: tuple[int, ...], size: int, channels: int, filters: int) -> TaskSpace[Convolution3x3]:
