@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -12,12 +13,13 @@ from typing import TYPE_CHECKING
 from mlir import ir
 
 from ansorc.compiler import library, program
-from ansorc.compiler.assemble import assemble, write_packed
+from ansorc.compiler.assemble import Assembly, assemble, write_packed
 from ansorc.compiler.errors import UnknownStageError
 from ansorc.compiler.kernel import STAGES, context
 from ansorc.compiler.options import Options
 from ansorc.compiler.program import Program
 from ansorc.compiler.summary import Summary
+from ansorc.compiler.task_job import TaskCode
 from ansorc.compiler.tasks import compile_tasks
 from ansorc.dialect_passes.graph import pipeline
 
@@ -70,13 +72,20 @@ def compile_to_file(model: str | PathLike[str] | ModelProto, options: Options, o
         program.write(replace(source, stage=emit, code=later), output)
         return Summary.of(output, source, compiled.cached, 0, start)
     compiled = compile_tasks(source, "object" if emit == "so" else "llvm", options)
-    facts = {name: task.facts for name, task in compiled.tasks.items()}
-    assembly = assemble(source, facts, options.threads)
     options.report("linking")
-    code = [task.code for task in compiled.tasks.values()]
+    assembly = link_tasks(source, compiled.tasks, options, output, emit)
+    return Summary.of(output, source, compiled.cached, assembly.calls, start, str(assembly.memory))
+
+
+def link_tasks(
+    source: Program, tasks: Mapping[str, TaskCode], options: Options, output: Path, emit: str = "so"
+) -> Assembly:
+    """Plan the memory of a program of compiled tasks, and write it as a library or a stage before one."""
+    assembly = assemble(source, {name: task.facts for name, task in tasks.items()}, options.threads)
+    code = [task.code for task in tasks.values()]
     with library.packed(lambda path: write_packed(assembly, source.weights, path)) as weights:
         library.write(emit, code, assembly.host, weights, program.signature_json(source), options, output)
-    return Summary.of(output, source, compiled.cached, assembly.calls, start, str(assembly.memory))
+    return assembly
 
 
 def read(model: str | PathLike[str] | ModelProto, options: Options) -> Program:

@@ -91,9 +91,10 @@ class TaskFailedError(AnsorcError):
 class IllegalDecisionError(AnsorcError):
     """A candidate does not fit its task."""
 
-    def __init__(self, decision: str, found: object, expected: str) -> None:
-        super().__init__(f"schedule: {decision} is {found}: expected {expected}")
-        self.decision = decision
+    def __init__(self, decision: str, found: object, expected: str, task: str = "") -> None:
+        where = f"schedule of {task}" if task else "schedule"
+        super().__init__(f"{where}: {decision} is {found}: expected {expected}")
+        self.decision, self.found, self.expected = decision, found, expected
 
 
 class UnusableScriptError(AnsorcError):

@@ -55,10 +55,10 @@ STAGE_PASSES: dict[str, Callable[..., Any]] = {
 }
 
 
-def pipeline(stage: str, goal: str, target: Target, kind: str = "") -> str:
+def pipeline(stage: str, goal: str, target: Target, kind: str = "", script: str = "") -> str:
     """Return the pipeline that takes a task from `stage` to `goal` as a worker does."""
     name = target_name(target)
-    options = f"target={name} kind={kind}" if kind else f"target={name}"
+    options = " ".join([f"target={name}", *[f"{key}={v}" for key, v in (("kind", kind), ("script", script)) if v]])
     first = "ansorc-affine" if goal == "affine" else f"ansorc-schedule{{{options}}}"
     lowering = f"ansorc-lower{{target={name} stage=affine}}" if stage == "affine" else f"ansorc-lower{{target={name}}}"
     steps = {"linalg": first, "scheduled": "ansorc-bufferize", "bufferized": lowering, "affine": lowering}

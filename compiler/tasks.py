@@ -6,15 +6,20 @@ import hashlib
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from mlir import ir
+
+from ansorc.compiler import kernel
 from ansorc.compiler.cache import Cache
-from ansorc.compiler.errors import TaskFailedError
+from ansorc.compiler.errors import IllegalDecisionError, TaskFailedError
 from ansorc.compiler.knobs import read_knobs
 from ansorc.compiler.options import Options
 from ansorc.compiler.program import Program
+from ansorc.compiler.sketch.kinds import SKETCHED
 from ansorc.compiler.sketch.schedule_task import EXACT_KINDS, KINDS
 from ansorc.compiler.stage_passes import pipeline
-from ansorc.compiler.task_job import TaskCode, TaskJob
+from ansorc.compiler.task_job import TaskCode, TaskJob, machine_of
 from ansorc.compiler.workers import Job, JobResult, run_jobs
 
 ENTRY = "ansorc.compiler.task_job:compile_task"
@@ -29,7 +34,11 @@ class Compiled:
 
 
 def compile_tasks(program: Program, goal: str, options: Options) -> Compiled:
-    """Compile each task of `program` to `goal` (see TaskJob); raises TaskFailedError for the first that fails."""
+    """Compile each task of `program` to `goal` (see TaskJob).
+
+    Raises TaskFailedError for the first that fails, IllegalDecisionError for a given candidate that fits no task.
+    """
+    _check_candidates(program, options)
     cache = Cache(options.cache_dir, read_knobs().cache_bytes) if options.use_cache else None
     jobs: dict[str, TaskJob] = {}
     done: dict[str, TaskCode] = {}
@@ -55,14 +64,8 @@ def compile_tasks(program: Program, goal: str, options: Options) -> Compiled:
     options.report("compiling tasks", cached, len(program.code))
     results = _run(jobs, options, progress)
     # An abort in MLIR or LLVM ended a worker: the plainest schedule is worth a second try.
-    crashed = [
-        r.name
-        for r in results
-        if r.failure is not None
-        and r.failure.crashed
-        and program.stage == "linalg"
-        and r.name not in options.candidates
-    ]
+    ended = [r.name for r in results if r.failure is not None and r.failure.crashed and program.stage == "linalg"]
+    crashed = [name for name in ended if name not in options.candidates]
     again = {name: replace(jobs[name], kinds=KINDS[-1:]) for name in crashed}
     results = [r for r in results if r.name not in again] + _run(again, options, progress)
     for result in results:
@@ -71,16 +74,44 @@ def compile_tasks(program: Program, goal: str, options: Options) -> Compiled:
             path = folder / f"{result.name}.mlir"
             folder.mkdir(parents=True, exist_ok=True)
             path.write_text(program.code[result.name])
-            kind = KINDS[-1] if program.stage == "linalg" else ""  # what was tried last
-            passes = pipeline(program.stage, goal, options.target, kind)
+            passes = pipeline(program.stage, goal, options.target, *_last_tried(result.name, program, options, folder))
             command = f"ansorc-opt --pipeline='{passes}' {path}"
             raise TaskFailedError(result.name, result.failure.reason, result.failure.detail, command)
     return Compiled({name: done[name] for name in program.code}, cached)
 
 
+def _check_candidates(program: Program, options: Options) -> None:
+    """Refuse schedules for tasks that there are not, and those that their tasks cannot have."""
+    for name, candidate in options.candidates.items():
+        if program.stage != "linalg" or name not in program.code:
+            tasks = ", ".join(program.code) if program.stage == "linalg" else "none: its tasks are scheduled already"
+            raise IllegalDecisionError("task", name, f"one of the program's ({tasks})")
+        kind = candidate.sketch.kind
+        if options.exact and kind not in EXACT_KINDS:
+            raise IllegalDecisionError("kind", kind, "one that rounds as the model does (exact)", name)
+        with kernel.context(), ir.Location.unknown():
+            module = ir.Module.parse(program.code[name])
+            try:
+                kernel.plan(module, machine_of(options.target), candidate=candidate)
+            except IllegalDecisionError as error:
+                raise IllegalDecisionError(error.decision, error.found, error.expected, name) from error
+
+
 def _run(jobs: Mapping[str, TaskJob], options: Options, progress: Callable[[JobResult], None]) -> list[JobResult]:
     queue = [Job(name, job) for name, job in jobs.items()]
     return run_jobs(ENTRY, queue, min(options.jobs, len(queue)), progress) if queue else []
+
+
+def _last_tried(name: str, program: Program, options: Options, folder: Path) -> tuple[str, str]:
+    """Return the kind of schedule that a task failed with, or the file of its script, which is written."""
+    if program.stage != "linalg":
+        return "", ""
+    candidate = options.candidates.get(name)
+    if candidate is None:
+        return KINDS[-1], ""
+    path = folder / f"{name}.transform.mlir"
+    path.write_text(SKETCHED[candidate.sketch.kind].emit(candidate))
+    return "", str(path)
 
 
 def _key(job: TaskJob, options: Options) -> str:

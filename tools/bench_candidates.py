@@ -23,10 +23,16 @@ POISON = "85"
 
 
 @click.command()
-@click.option("--pairs", default=2000, show_default=True, help="How many layers with candidates for all their tasks.")
+@click.option(
+    "--pairs",
+    default=2000,
+    type=click.IntRange(min=1),
+    show_default=True,
+    help="How many layers with candidates for all their tasks.",
+)
 @click.option("--seed", default=0, show_default=True, help="Of sizes, data and candidates.")
 @click.option("--only", metavar="REGEX", default="", help=f"Of the operators {', '.join(OPERATORS)}, which it matches.")
-@click.option("--jobs", default=0, help="Processes [default: all cores].")
+@click.option("--jobs", default=0, type=click.IntRange(min=0), help="Processes [default: all cores].")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object for each pair.")
 def candidates(pairs: int, seed: int, only: str, jobs: int, as_json: bool) -> None:
     """Check that random candidates compute what their task says; exit code 1 if one does not.

@@ -91,7 +91,14 @@ class OpFigures:
 @click.option("--only", metavar="REGEX", default="", help="Of those, the ones whose 'SUITE OPERATOR SIZES' it matches.")
 @click.option("--peer", "peers", multiple=True, type=click.Choice(PEERS), help="Whom to compare with [default: both].")
 @click.option("--untuned", is_flag=True, help="With default schedules; what is done without --sample, too.")
-@click.option("--sample", "samples", default=0, metavar="N", help="With the best of N random candidates of each task.")
+@click.option(
+    "--sample",
+    "samples",
+    default=0,
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="With the best of N random candidates of each task.",
+)
 @click.option("--seed", default=0, show_default=True, help="Of the random candidates.")
 @click.option("--explain", metavar="REGEX", default="", help="No peers: what the model promised for these, and why.")
 @click.option("--threads", default=0, help="Threads of every engine [default: all cores].")
@@ -119,7 +126,11 @@ def ops(
     times at most; if none is undisturbed, the best is shown, and does not count in the means.
     """
     if untuned and samples:
-        raise click.BadParameter("untuned layers have no candidates sampled", param_hint="--sample")
+        raise click.BadParameter("with --untuned, no candidates are sampled: leave out one", param_hint="--sample")
+    useless = {"--only": only, "--peer": peers, "--sample": samples, "--json": as_json, "--picture": picture}
+    for name, given in useless.items():
+        if explain and given:
+            raise click.BadParameter("explanations have no use for it: leave it out", param_hint=name)
     named = "--explain" if explain else "--only"
     try:
         chosen = choose(suite, explain or only)

@@ -13,12 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ansorc.compiler import library
-from ansorc.compiler.assemble import assemble, write_packed
-from ansorc.compiler.driver import read, to_tasks
+from ansorc.compiler.driver import link_tasks, read, to_tasks
 from ansorc.compiler.measure import spaces_of_task
 from ansorc.compiler.options import Options
-from ansorc.compiler.program import signature_json
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.task_job import TaskCode, TaskJob, compile_task, machine_of
 from ansorc.dialect_passes.schedule.winograd import TAPS
@@ -119,7 +116,7 @@ def draw(count: int, seed: int, operators: list[str]) -> list[Pair]:
 
 def check(pair: Pair) -> Outcome:
     """Compile a workload with random candidates, run it, and compare it with float64; the entry of workers."""
-    generator, options = random.Random(pair.seed), Options(use_cache=False)
+    generator, options = random.Random(pair.seed), Options(threads=2, use_cache=False)
     machine = machine_of(options.target)
     case = pair.workload.case(pair.batch, pair.seed)
     source = to_tasks(read(case.model, options), options)
@@ -136,13 +133,9 @@ def check(pair: Pair) -> Outcome:
             drawn.append(candidate)
             seconds.append(time.perf_counter() - start)
             largest = max(largest, len(codes[name].code))
-    facts = {name: code.facts for name, code in codes.items()}
-    assembly = assemble(source, facts, 2)
     with tempfile.TemporaryDirectory(prefix="ansorc-") as folder:
         path = Path(folder) / "pair.so"
-        with library.packed(lambda file: write_packed(assembly, source.weights, file)) as weights:
-            objects = [code.code for code in codes.values()]
-            library.write("so", objects, assembly.host, weights, signature_json(source), options, path)
+        link_tasks(source, codes, options, path)
         (result,) = CompiledModel(path).run(case.inputs).values()
     expected = case.reference()
     steps = max(1.0, pair.workload.flops(pair.batch) / 2 / expected.size)

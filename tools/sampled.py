@@ -12,6 +12,7 @@ import numpy as np
 from ansorc.compiler.driver import read, to_tasks
 from ansorc.compiler.measure import RunnableTask, runnable, spaces_of_task
 from ansorc.compiler.options import Options
+from ansorc.compiler.sketch.analytic import FMA_PORTS
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.sketch.kind import Choice, TaskSpace
 from ansorc.compiler.task_job import TaskCode, TaskJob, compile_task, machine_of
@@ -23,8 +24,6 @@ from ansorc.tools.workloads import Case
 TOLERANCE = 1e-4
 HOPELESS = 3.0
 """A candidate whose first runs take so many times the best one's is not timed further."""
-FLOPS_A_LANE = 4
-"""Of two multiply-adds in a cycle."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def explain(case: Case, limits: Limits, threads: int) -> list[str]:
     target = options.target
     machine = machine_of(target)
     lanes = limits.vector_bits // 32
-    per_ms = limits.fma_one_core / (FLOPS_A_LANE * lanes) * 1e6  # cycles
+    per_ms = limits.fma_one_core / (2 * FMA_PORTS * lanes) * 1e6  # cycles
     lines = [f"cycles are counted at {per_ms / 1e6:.2f} GHz, which the FMA peak implies"]
     for name, text in tasks_of(case).items():
         code: TaskCode = compile_task(TaskJob(text, "linalg", "object", target))

@@ -78,7 +78,10 @@ class Kind(ABC, Generic[N]):
 
     @abstractmethod
     def describe(self, function: ir.Operation) -> N:
-        """Return what is known of a task; raises one of DOES_NOT_FIT."""
+        """Return what is known of a task; raises one of DOES_NOT_FIT, and leaves a task that does not fit as it was.
+
+        A task that fits may be brought into another form of the same computation: an anchor without epilogue gets one.
+        """
 
     @abstractmethod
     def extents(self, nest: N) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -93,7 +93,11 @@ def _given(function: ir.Operation, machine: Machine, candidate: Candidate) -> Sc
     if name not in SKETCHED:
         raise IllegalDecisionError("kind", name, f"one of {', '.join(SKETCHED)}")
     kind = SKETCHED[name]
-    wrong = TaskSpace(kind, kind.describe(function), machine).illegal(candidate)
+    try:
+        nest = kind.describe(function)
+    except DOES_NOT_FIT as error:
+        raise IllegalDecisionError("kind", name, f"one that fits the task ({error})") from error
+    wrong = TaskSpace(kind, nest, machine).illegal(candidate)
     if wrong is not None:
         raise wrong
     return _prepared(function, candidate)

@@ -160,7 +160,7 @@ def _keep_only(function: ir.Operation, index: int, read_only: set[int]) -> int:
         if any(True for result in op.results for _ in result.uses):
             # Two sections share what is the same wherever it is computed: each has a copy.
             if not _computed_anywhere(op, unchanged):
-                raise SharedValueError(str(op))
+                raise SharedValueError(f"two sections need {op}, which reads what a section may write")
             continue
         op.erase()
     with function.location:

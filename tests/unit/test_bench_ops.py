@@ -167,6 +167,31 @@ def test_expressions_that_choose_nothing_are_refused(only: str) -> None:
     assert CliRunner().invoke(command, ["ops", "--only", only]).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["--untuned", "--sample", "5"], "--sample"),
+        (["--sample", "-1"], "--sample"),
+        (["--explain", "NRM 256", "--json"], "--json"),
+        (["--explain", "NRM 256", "--sample", "3"], "--sample"),
+        (["--explain", "nothing like this"], "--explain"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(arguments: list[str], names: str) -> None:
+    done = CliRunner().invoke(command, ["ops", *arguments])
+    assert done.exit_code == 2
+    assert f"Invalid value for '{names}'" in done.output or f"Invalid value for {names}" in done.output
+
+
+def test_the_default_is_timed_beside_the_best_sample(engines: pytest.MonkeyPatch) -> None:
+    engines.setattr(bench_ops, "measure_limits", lambda threads: LIMITS)
+    engines.setattr(bench_ops.sampled, "sample", lambda *_: [])
+    done = CliRunner().invoke(command, ["ops", "--only", "NRM 256", "--sample", "2", "--json"])
+    line = json.loads(done.stdout)
+    assert line["default_ms"] is not None
+    assert set(line["ms"]) == {"ansorc", "torch", "onnxruntime"}
+
+
 SMALL = (
     Convolution("C1D", (9,), 4, 6, 3, 2, 1),
     Convolution("C2D", (6, 6), 8, 8, 3, 1, 1, groups=2, bias=True, activation="relu"),

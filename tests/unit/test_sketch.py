@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from math import prod
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from mlir import ir
 from onnx import helper
 from onnx_cases import graph_model
 
@@ -20,11 +22,13 @@ from ansorc.compiler.measure import runnable, spaces_of_task
 from ansorc.compiler.options import Options
 from ansorc.compiler.sketch import analytic
 from ansorc.compiler.sketch.candidate import Candidate, from_json
+from ansorc.compiler.sketch.decisions import tileable
 from ansorc.compiler.sketch.kind import TaskSpace
 from ansorc.compiler.sketch.loop_nest import LoopNest, Operand
 from ansorc.compiler.sketch.register_tile import RegisterTile, register_count
 from ansorc.compiler.target import parse_target
 from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
+from ansorc.compiler.tasks import compile_tasks
 from ansorc.dialect_passes.schedule.machine import Machine
 
 HASWELL = machine_of(parse_target("haswell"))
@@ -174,6 +178,7 @@ def activations(m: int, n: int, k: int) -> onnx.ModelProto:
 MODELS = {
     "conv 3x3": convolution(5, 32, 13, 3, 1),
     "conv 3x3 stride 2": convolution(8, 48, 15, 3, 2),
+    "conv 3x3 of vectors": convolution(16, 32, 13, 3, 1),
     "conv 1x1": convolution(24, 16, 9, 1, 1),
     "depthwise": convolution(48, 48, 11, 3, 1, 48),
     "matmul": matmul(23, 80, 19),
@@ -242,3 +247,80 @@ def test_json_says_what_a_candidate_is() -> None:
     assert raw["decisions"]["lanes"] == 8
     assert "ansorc.lanes = 8" in RegisterTile().emit(candidate)
     assert kernel.KINDS[0] == raw["sketch"]["kind"]
+
+
+def test_a_script_replayed_is_the_candidate() -> None:
+    """Of every kind that a task of these has: what was prepared is in the script's attributes."""
+    options, seen = Options(), set[str]()
+    machine = machine_of(options.target)
+    for name in ("conv 3x3 of vectors", "matmul", "product of activations"):
+        for text, whole in tasks_with_spaces(MODELS[name], options):
+            candidate = whole.sample(random.Random(4))
+            assert candidate is not None
+            scheduled: list[str] = []
+            for replayed in ("", whole.kind.emit(candidate)):
+                with kernel.context(), ir.Location.unknown():
+                    module = ir.Module.parse(text)
+                    given = None if replayed else candidate
+                    kernel.to_scheduled(module, kernel.plan(module, machine, candidate=given, replayed=replayed))
+                    scheduled.append(str(module))
+            assert scheduled[0] == scheduled[1]
+            seen.add(whole.kind.name)
+    assert seen == {"register-tile", "winograd"}
+
+
+def test_a_kind_that_does_not_fit_is_refused_by_name() -> None:
+    options = Options()
+    (text, whole), *_ = tasks_with_spaces(MODELS["matmul"], options)
+    candidate = whole.sample(random.Random(0))
+    assert candidate is not None
+    other = Candidate(replace(candidate.sketch, kind="winograd"), candidate.decisions)
+    with pytest.raises(IllegalDecisionError, match="kind is winograd: expected one that fits the task"):
+        compile_task(TaskJob(text, "linalg", "object", options.target, candidate=other))
+    other = Candidate(replace(candidate.sketch, kind="magic"), candidate.decisions)
+    with pytest.raises(IllegalDecisionError, match="kind is magic: expected one of register-tile"):
+        compile_task(TaskJob(text, "linalg", "object", options.target, candidate=other))
+
+
+def test_given_schedules_are_refused_where_they_do_not_belong() -> None:
+    options = Options(use_cache=False)
+    program = to_tasks(read(MODELS["conv 3x3 of vectors"], options), options)
+    (text, whole), *_ = tasks_with_spaces(MODELS["conv 3x3 of vectors"], options)
+    name = next(n for n, t in program.code.items() if t == text)
+    candidate = whole.sample(random.Random(0))
+    assert candidate is not None
+    with pytest.raises(IllegalDecisionError, match="task is task_0: expected one of the program's"):
+        compile_tasks(program, "llvm", replace(options, candidates={"task_0": candidate}))
+    with pytest.raises(IllegalDecisionError, match=f"schedule of {name}: lanes is 3"):
+        compile_tasks(program, "llvm", replace(options, candidates={name: changed(candidate, lanes=3)}))
+    winograd = next(
+        s for _, s in tasks_with_spaces(MODELS["conv 3x3 of vectors"], options) if s.kind.name == "winograd"
+    )
+    rounds = winograd.sample(random.Random(0))
+    assert rounds is not None
+    with pytest.raises(IllegalDecisionError, match="rounds as the model does"):
+        compile_tasks(program, "llvm", replace(options, exact=True, candidates={name: rounds}))
+
+
+def test_register_tiles_do_not_span_groups() -> None:
+    """Each group has weights of its own: rows of one register tile share theirs."""
+    options = Options()
+    model = convolution(32, 64, 7, 3, 1, 4)
+    (nest,) = [s.nest for _, s in tasks_with_spaces(model, options) if s.kind.name == "register-tile"]
+    groups = nest.outer.index(4)
+    assert nest.shares_panel == tuple(k != groups for k in range(len(nest.outer)))
+    assert groups not in tileable(nest)
+    assert len(tileable(nest)) == 2
+
+
+def test_the_parts_of_an_estimate_bound_it() -> None:
+    """No part takes longer than the whole, and the FMA ports no less than their multiplications."""
+    generator, machine = random.Random(2), AVX512
+    nest = product(196, 256, 1024)
+    for _ in range(20):
+        candidate = space(nest, machine).sample(generator)
+        assert candidate is not None
+        parts = RegisterTile().parts(nest, machine, candidate.values)
+        cycles = analytic.estimate(nest, machine, candidate.values).cycles
+        assert max(parts.values()) <= cycles <= sum(parts.values())
+        assert parts["FMA ports"] >= 196 * 256 * 1024 / candidate.values["lanes"] / 2

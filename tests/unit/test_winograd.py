@@ -149,6 +149,21 @@ def test_more_weights_than_the_direct_algorithm_have_their_price() -> None:
     assert many.cycles < 0.5 * 56 * 56 * direct
 
 
+def test_the_parts_of_an_estimate_bound_it() -> None:
+    """The multiplications that are left, at two vectors a cycle, are the least that the ports do."""
+    whole, generator = space((1,), 28, 64, 64), random.Random(1)
+    for _ in range(20):
+        candidate = whole.sample(generator)
+        assert candidate is not None
+        values, machine = candidate.values, whole.machine
+        parts = whole.kind.parts(whole.nest, machine, values)
+        tiles = (28 // values["m"] + bool(28 % values["m"])) ** 2
+        assert parts["FMA ports"] >= (values["m"] + 2) ** 2 * tiles * 64 * 64 / values["lanes"] / 2
+        cycles = estimate(whole.nest, machine, values)
+        assert max(parts.values()) <= cycles
+        assert parts["memory"] >= (values["m"] + 2) ** 2 * 64 * 64 * 4 / 48
+
+
 def test_what_a_chunk_keeps_fits_its_stack() -> None:
     whole, generator = space((1,), 56, 256, 256), random.Random(3)
     for _ in range(100):
