@@ -4,7 +4,9 @@ import random
 
 import numpy as np
 import pytest
+from mlir import ir
 
+from ansorc.compiler import kernel
 from ansorc.compiler.measure import runnable, spaces_of_task
 from ansorc.compiler.sketch.candidate import from_json
 from ansorc.compiler.target import parse_target
@@ -155,3 +157,18 @@ def test_random_candidates_compute_their_task(shape: tuple[int, int, int, int]) 
         job = TaskJob(text, "linalg", "object", TARGET, candidate=candidate)
         result = runnable(text, compile_task(job)).run(arguments, threads=2)
         assert abs(result - expected).max() <= 2e-6 * abs(expected).max(), candidate.to_json()
+
+
+def test_a_script_replayed_is_the_candidate() -> None:
+    text = attention(12, 64, 2, 32)
+    (space,) = spaces_of_task(text, MACHINE)
+    candidate = space.sample(random.Random(4))
+    assert candidate is not None
+    scheduled: list[str] = []
+    for replayed in ("", space.kind.emit(candidate)):
+        with kernel.context(), ir.Location.unknown():
+            module = ir.Module.parse(text)
+            given = None if replayed else candidate
+            kernel.to_scheduled(module, kernel.plan(module, MACHINE, candidate=given, replayed=replayed))
+            scheduled.append(str(module))
+    assert scheduled[0] == scheduled[1]
