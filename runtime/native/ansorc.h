@@ -33,6 +33,7 @@ const char *ansorc_model_name(void);
 int ansorc_create(ansorc_model **model);
 void ansorc_destroy(ansorc_model *model);
 /* inputs and outputs: one pointer to a C-contiguous array each, in the model's order.
+ * Any alignment is right; outputs that start at a multiple of 64 bytes are written faster.
  * Returns ANSORC_OK or another status; ansorc_error then says what was wrong. */
 int ansorc_run(ansorc_model *model, const void *const *inputs, void *const *outputs);
 /* The message of the last failure of an instance; of this thread if model is NULL. */

@@ -206,6 +206,7 @@ def test_strided_inputs_and_fresh_outputs(library: Path, inputs: dict[str, np.nd
     assert np.array_equal(first, second)
     assert np.array_equal(wide, before)
     assert not np.shares_memory(first, second)
+    assert first.ctypes.data % 64 == second.ctypes.data % 64 == 0
 
 
 def test_save_and_benchmark(library: Path, inputs: dict[str, np.ndarray], tmp_path: Path) -> None:
