@@ -27,6 +27,7 @@ from ansorc.dialect_passes.lower import (
     expand_math,
     explicit_copies,
     order_loops,
+    prefetch,
     reassociate,
     sections,
     strided_slices,
@@ -93,6 +94,7 @@ def advance(module: ir.Module, stage: str, machine: Machine) -> str:
     facts = facts_of(module)
     if stage == "bufferized":
         transform(module, LOWER_VECTORS)
+        prefetch.run(module)
     cut = sections.run(module)
     run_passes(module, to_llvm(machine.x86))
     _note(module, KernelFacts(facts.kind or stage, facts.packings, cut.sections, cut.scratch))

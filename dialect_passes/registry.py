@@ -30,6 +30,7 @@ MODULE_PASSES: dict[str, str] = {
     "ansorc-copies": "ansorc.dialect_passes.lower.copies:run",
     "ansorc-strided-slices": "ansorc.dialect_passes.lower.strided_slices:run",
     "ansorc-destination": "ansorc.dialect_passes.lower.destination:run",
+    "ansorc-prefetch": "ansorc.dialect_passes.lower.prefetch:run",
     "ansorc-sections": "ansorc.dialect_passes.lower.sections:run",
 }
 """Passes `run(module)`."""

@@ -3,7 +3,7 @@
 The cycles of a task on one core are those of its busiest part and a share of the others:
 
     arithmetic  a reduction step of a register tile of `rows` positions by `vectors` vectors takes
-                max(rows * vectors / 2 (two FMA a cycle), (rows + vectors) / 2 (two loads a cycle), 4 (latency));
+                max(rows * vectors / 2 (two FMA a cycle), (rows + vectors) / 2 (two loads a cycle), 5 (latency));
                 a tile begins, ends, and stores what it has
     L2          the panel of weights of a tile, where the first cache does not hold it, and the tile's input
     memory      weights, input and output, as often as the order of loops fetches each again
@@ -18,7 +18,15 @@ from dataclasses import dataclass
 from itertools import product
 from math import gcd, prod
 
-from ansorc.compiler.sketch.decisions import divisors, space, tileable
+from ansorc.compiler.sketch.decisions import (
+    MOST_UNROLLED,
+    SPARE_REGISTERS,
+    accumulators,
+    divisors,
+    space,
+    spare_registers,
+    tileable,
+)
 from ansorc.compiler.sketch.kind import Values
 from ansorc.compiler.sketch.loop_nest import LoopNest
 from ansorc.dialect_passes.schedule.machine import Machine
@@ -27,12 +35,18 @@ MAX_CHUNKS = 64
 CHUNK_CYCLES = 10_000
 """Least work of a chunk: a few microseconds, so that handing it out costs nothing."""
 THREADS = (1, 2, 4, 8)
-FMA_PORTS, LOAD_PORTS, FMA_LATENCY = 2, 2, 4
+FMA_PORTS, LOAD_PORTS, FMA_LATENCY = 2, 2, 5
 L2_BYTES_A_CYCLE, MEMORY_BYTES_A_CYCLE = 48.0, 8.0
 TILE_CYCLES = 30.0
 """What a register tile costs besides its arithmetic: loops, addresses, a pipeline that starts empty."""
-STREAM_CYCLES = 0.06
-"""Every row of a register tile is one more stream to fetch, every reduction step; one in another page is another."""
+LOOP_CYCLES = {64: 1.0}
+"""What a turn of the reduction loop costs besides its arithmetic, by bytes of a vector: of the ports that take scalar
+operations, 512-bit multiplications use half, and others none that is missed."""
+BURST_CYCLES = 0.007
+"""The rows of a register tile reach their next cache lines in the same step: each waits for all others."""
+SPLIT_CYCLES = 0.75
+"""An argument starts anywhere: the vectors of one that is not packed cross cache lines."""
+SPILL_FACTOR = 1.3
 L1_WAYS, L2_WAYS, CACHE_LINE = 12, 16, 64
 PACK_CYCLES, PACK_BYTES_A_CYCLE = 3_000.0, 12.0
 """Packing is a parallel step more, and a copy with strides."""
@@ -72,13 +86,14 @@ def choose(nest: LoopNest, machine: Machine) -> tuple[dict[str, int], float] | N
         wanted = _wanted_chunks(nest, machine, tiles)
         for chosen in _walks(nest, tiles, wanted):
             cycles = estimate(nest, machine, chosen).cycles * imbalance(_chunks(nest, chosen), wanted)
-            key = (cycles, -_accumulators(chosen))
+            key = (cycles, -accumulators(chosen))
             if best is None or key < best[:2]:
                 best = (*key, chosen)
     if best is None:
         return None
     chosen = best[2]
-    chosen["unroll"] = decisions["unroll"].default(nest, machine, chosen)
+    for name in ("unroll", "prefetch"):
+        chosen[name] = decisions[name].default(nest, machine, chosen)
     return chosen, best[0]
 
 
@@ -94,12 +109,8 @@ def _tiles(nest: LoopNest, machine: Machine, chosen: Values) -> Iterator[dict[st
             yield from walk({**made, tiles[left].name: value}, left + 1)
 
     found = list(walk(dict(chosen), 0))
-    most = max(map(_accumulators, found), default=0)
-    return (t for t in found if 2 * _accumulators(t) >= most)
-
-
-def _accumulators(values: Values) -> int:
-    return values["vectors"] * prod(v for name, v in values.items() if name.startswith("tile_"))
+    most = max(map(accumulators, found), default=0)
+    return (t for t in found if 2 * accumulators(t) >= most)
 
 
 def _extents(nest: LoopNest, tiles: Values) -> dict[str, int]:
@@ -159,7 +170,7 @@ def _chunk(extents: list[int], order: list[int], tiles: Values, wanted: int) -> 
 
 
 def estimate(nest: LoopNest, machine: Machine, values: Values) -> Cost:
-    """Estimate a candidate; `values` lack at most `unroll`."""
+    """Estimate a candidate; `values` may lack `unroll` and `prefetch`."""
     lanes, vectors = values["lanes"], values["vectors"]
     blocks = nest.parallel[-1] // (lanes * vectors)
     steps = max(1, nest.steps)
@@ -170,9 +181,7 @@ def estimate(nest: LoopNest, machine: Machine, values: Values) -> Cost:
     for sizes, times in _tile_kinds(nest, values):
         count, rows = times * blocks, prod(sizes)
         tiles += count
-        streams = rows + vectors + prod(sizes[1:])  # the first loop is the one whose rows are neighbours
-        cycles = _step_cycles(nest, rows, vectors) + (STREAM_CYCLES * streams if nest.contraction else 0)
-        arithmetic += count * (steps * cycles + TILE_CYCLES)
+        arithmetic += count * (steps * _step_cycles(nest, machine, values, rows) + TILE_CYCLES)
         arithmetic += count * rows * vectors * (1 + nest.epilogue_cycles)
         l2 += count * (fetched + _input_bytes(nest) * rows / max(1, prod(nest.outer)) / L2_BYTES_A_CYCLE)
     memory = _memory_bytes(nest, machine, values, panel, tiles // blocks) / MEMORY_BYTES_A_CYCLE
@@ -211,15 +220,21 @@ def _tile_kinds(nest: LoopNest, values: Values) -> Iterator[tuple[tuple[int, ...
         yield tuple(size for size, _ in combination), others * prod(times for _, times in combination)
 
 
-def _step_cycles(nest: LoopNest, rows: int, vectors: int) -> float:
+def _step_cycles(nest: LoopNest, machine: Machine, values: Values, rows: int) -> float:
+    vectors = values["vectors"]
     if not nest.contraction:
         return rows * vectors + 2  # every step loads
-    return product_step_cycles(rows, vectors)
+    most = MOST_UNROLLED if spare_registers(nest, machine, values) >= SPARE_REGISTERS else 1
+    cycles = product_step_cycles(machine, rows, vectors, values.get("unroll", most))
+    return cycles if nest.packable is None or values.get("pack") else cycles + SPLIT_CYCLES * vectors
 
 
-def product_step_cycles(rows: int, vectors: int) -> float:
+def product_step_cycles(machine: Machine, rows: int, vectors: int, unrolled: int) -> float:
     """Return the cycles of a reduction step of a register tile that reads its weights once and its rows once."""
-    return max(rows * vectors / FMA_PORTS, (rows + vectors) / LOAD_PORTS, FMA_LATENCY)
+    busiest = max(rows * vectors / FMA_PORTS, (rows + vectors) / LOAD_PORTS, FMA_LATENCY)
+    cycles = busiest + LOOP_CYCLES.get(machine.vector_bytes, 0.1) / unrolled + BURST_CYCLES * rows**2
+    spare = machine.vector_registers - rows * vectors - vectors - 1
+    return cycles * SPILL_FACTOR if unrolled > 1 and spare < SPARE_REGISTERS else cycles
 
 
 def _input_bytes(nest: LoopNest) -> int:

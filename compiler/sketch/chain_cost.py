@@ -16,7 +16,6 @@ from ansorc.compiler.sketch.analytic import (
     MEMORY_BYTES_A_CYCLE,
     PACK_BYTES_A_CYCLE,
     PACK_CYCLES,
-    STREAM_CYCLES,
     TILE_CYCLES,
     Cost,
     imbalance,
@@ -119,7 +118,7 @@ def product_cycles(nest: ChainNest, machine: Machine, k: int, p: Product, values
     for size, count in ((tile, block // tile), (block % tile, 1)):
         if not size:
             continue
-        step = product_step_cycles(size, vectors) + STREAM_CYCLES * (size + vectors)
+        step = product_step_cycles(machine, size, vectors, values.get("unroll", 1))
         cycles = steps * step + TILE_CYCLES + size * vectors * (1 + nest.stages[p.root].cycles)
         if panel > 0.75 * machine.l1_bytes:
             cycles += panel / (L2_BYTES_A_CYCLE if panel <= 0.75 * machine.l2_bytes else MEMORY_BYTES_A_CYCLE)

@@ -16,6 +16,13 @@ MAX_UNROLLED = 320
 """Most register-tile operations in an unrolled window: bounds the size of the code."""
 
 
+OFTEN_READ = 320
+"""Weights that are used so many times in a task cost little to wait for: 16 FMAs take as long as fetching them."""
+MOST_UNROLLED = 4
+SPARE_REGISTERS = 2
+"""With fewer, LLVM spills when it interleaves the steps of an unrolled loop."""
+
+
 def divisors(number: int) -> tuple[int, ...]:
     """Return the divisors of a number in ascending order."""
     return tuple(d for d in range(1, number + 1) if number % d == 0)
@@ -101,7 +108,32 @@ class UnrollReduction(Decision[LoopNest]):
             if operations > MAX_UNROLLED:
                 return (1,)
             return (nest.steps, 1) if chosen["vectors"] == 1 else (1, nest.steps)
-        return tuple(f for f in (1, 2, 4) if nest.reductions[-1] % f == 0)
+        order = (
+            (MOST_UNROLLED, 2, 1)
+            if spare_registers(nest, machine, chosen) >= SPARE_REGISTERS
+            else (1, 2, MOST_UNROLLED)
+        )
+        return tuple(f for f in order if nest.reductions[-1] % f == 0)
+
+
+@dataclass(frozen=True, order=True)
+class Prefetch(Decision[LoopNest]):
+    """How many reduction steps ahead the weights are fetched (0: not by instructions)."""
+
+    def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
+        if not nest.reads_weights:
+            return (0,)
+        return (16, 0, 4, 64) if prod(nest.outer) < OFTEN_READ else (0, 4, 16, 64)
+
+
+def accumulators(chosen: Values) -> int:
+    """Return how many vector registers a register tile sums in."""
+    return chosen["vectors"] * prod(v for name, v in chosen.items() if name.startswith("tile_"))
+
+
+def spare_registers(nest: LoopNest, machine: Machine, chosen: Values) -> int:
+    """Return how many registers a step of a register tile leaves free."""
+    return register_budget(nest, machine, chosen["vectors"]) - accumulators(chosen)
 
 
 def register_budget(nest: LoopNest, machine: Machine, vectors: int) -> int:
@@ -127,7 +159,7 @@ def space(nest: LoopNest) -> tuple[Decision[LoopNest], ...]:
     chunks = [Chunk("chunk_blocks", "blocks", "")]
     chunks += [Chunk(f"chunk_{k}", str(k), named.get(k, "")) for k in range(len(nest.outer))]
     return (Lanes("lanes"), Vectors("vectors"), PackOperand("pack"), *tiles, *chunks, ChannelsInside("channels_inside"),
-            UnrollReduction("unroll"))  # fmt: skip
+            UnrollReduction("unroll"), Prefetch("prefetch"))  # fmt: skip
 
 
 def tileable(nest: LoopNest) -> Sequence[int]:

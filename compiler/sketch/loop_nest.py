@@ -70,6 +70,11 @@ class LoopNest:
         return found[0] if len(found) == 1 and not found[0].constant and len(found[0].shape) > 1 else None
 
     @property
+    def reads_weights(self) -> bool:
+        """Whether what is read by channels are weights, in panels."""
+        return self.contraction and any(o.constant and o.strides[len(self.parallel) - 1] for o in self.operands[:-1])
+
+    @property
     def steps(self) -> int:
         """Iterations of the reduction loops together."""
         return prod(self.reductions)

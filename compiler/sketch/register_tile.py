@@ -17,6 +17,8 @@ from ansorc.compiler.sketch.decisions import space, tileable
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
 from ansorc.compiler.sketch.loop_nest import LoopNest, loop_nest
 from ansorc.compiler.sketch.steps import Block, Pack, Parallel, Peel, Reduce, Script, Walk
+from ansorc.dialect_passes.ir_walk import collect
+from ansorc.dialect_passes.lower import prefetch
 from ansorc.dialect_passes.schedule import block_channels, pack_operand
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
 from ansorc.dialect_passes.schedule.machine import Machine
@@ -28,7 +30,7 @@ class RegisterTile(Kind[LoopNest]):
     """One register tile of channels and positions, walked over the task."""
 
     name = "register-tile"
-    prepared = ("lanes", "vectors", "pack")
+    prepared = ("lanes", "vectors", "pack", "prefetch")
 
     def describe(self, function: ir.Operation) -> LoopNest:
         task = analyse(function)
@@ -77,6 +79,8 @@ class RegisterTile(Kind[LoopNest]):
         packings = block_channels.run(function, lanes, vectors)
         if values["pack"]:
             pack_operand.run(function)
+        if values["prefetch"]:
+            prefetch.mark(function, panels(function, packings), values["prefetch"] * vectors * lanes)
         return packings
 
     def emit(self, candidate: Candidate) -> str:
@@ -96,6 +100,13 @@ class RegisterTile(Kind[LoopNest]):
             cse("%f"),
             attributes=self.attributes(values),
         )
+
+
+def panels(function: ir.Operation, packings: Mapping[int, Packing]) -> list[int]:
+    """Return the numbers of the packed arguments that the anchor reads."""
+    anchor = next(op for op in collect(function, "linalg.generic") if "ansorc.anchor" in op.attributes)
+    read = [v for v in anchor.operands if isinstance(v.owner, ir.Block)]
+    return [n for v in read if (n := ir.BlockArgument(v).arg_number) in packings]
 
 
 def register_count(candidate: Candidate) -> int:

@@ -1,7 +1,7 @@
 """The steps that a sketch is made of, and what each writes into the transform script.
 
     Block      channels become [blocks][vectors][lanes]
-    Pack       an operand is copied into panels, by chunks of one
+    Pack       an operand is copied into panels, some rows of one a chunk
     Parallel   the root's loops are cut into chunks for `scf.forall`; anchor and fill move inside
     Walk       loops over what a chunk has of one dimension, a register tile at a time
     Reduce     the anchor's reduction loops
@@ -24,6 +24,8 @@ from ansorc.dialect_passes.schedule.words import OP, match_attribute, tile
 Values = Mapping[str, int]
 ROWS_AT_ONCE = 4
 """Most rows of a panel that a step of packing copies."""
+ROWS_A_CHUNK = 128
+"""Most rows of a panel that one parallel chunk of packing copies."""
 
 
 @dataclass
@@ -78,10 +80,13 @@ class Pack(Step):
         """Tile the copy to some rows of one panel."""
         if not values[self.pack]:
             return
-        together = max(d for d in range(1, ROWS_AT_ONCE + 1) if self.rows % d == 0)
+        chunk = max(d for d in range(1, min(ROWS_A_CHUNK, self.rows) + 1) if self.rows % d == 0)
+        if ROWS_AT_ONCE * chunk < ROWS_A_CHUNK:  # rows of a prime number, say
+            chunk = self.rows
+        together = max(d for d in range(1, ROWS_AT_ONCE + 1) if chunk % d == 0)
         script.lines += [
             match_attribute("%pack0", "ansorc.pack"),
-            tile("%pack0", "%pack1", ["%panels"], [1] * self.leading, "forall"),
+            tile("%pack0", "%pack1", ["%panels"], [*[1] * self.leading, chunk], "forall"),
             tile("%pack1", "%pack2", ["%rows"], [0] * self.leading + [together], "for"),
             # At once: as an identity it would be folded into a copy of slices, which stays scalar.
             f"  transform.structured.vectorize %pack2 : {OP}",

@@ -22,15 +22,22 @@ from ansorc.compiler.sketch.analytic import (
     L2_BYTES_A_CYCLE,
     MEMORY_BYTES_A_CYCLE,
     OVERLAP,
-    STREAM_CYCLES,
     TILE_CYCLES,
     imbalance,
     product_step_cycles,
 )
 from ansorc.compiler.sketch.candidate import Candidate, Sketch
-from ansorc.compiler.sketch.decisions import LEAST_LANES, MAX_VECTORS, divisors
+from ansorc.compiler.sketch.decisions import (
+    LEAST_LANES,
+    MAX_VECTORS,
+    MOST_UNROLLED,
+    OFTEN_READ,
+    SPARE_REGISTERS,
+    divisors,
+)
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
 from ansorc.compiler.sketch.winograd_step import Winograd, footprint
+from ansorc.dialect_passes.lower import prefetch
 from ansorc.dialect_passes.schedule import winograd
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
 from ansorc.dialect_passes.schedule.machine import Machine
@@ -126,12 +133,24 @@ class Unroll(Decision[Convolution3x3]):
     """How often the loop over the channels is unrolled."""
 
     def options(self, nest: Convolution3x3, machine: Machine, chosen: Values) -> tuple[int, ...]:
-        return tuple(f for f in (1, 2, 4) if nest.channels % f == 0)
+        vectors = chosen["vectors"]
+        spare = machine.vector_registers - vectors - 1 - vectors * chosen["tile_x"] * chosen["tile_y"]
+        order = (MOST_UNROLLED, 2, 1) if spare >= SPARE_REGISTERS else (1, 2, MOST_UNROLLED)
+        return tuple(f for f in order if nest.channels % f == 0)
+
+
+@dataclass(frozen=True, order=True)
+class Prefetch(Decision[Convolution3x3]):
+    """How many steps of a product ahead the transformed weights are fetched (0: not by instructions)."""
+
+    def options(self, nest: Convolution3x3, machine: Machine, chosen: Values) -> tuple[int, ...]:
+        y, x = tiles_of(nest, chosen["m"])
+        return (16, 0, 4, 64) if prod(nest.lead) * y * x < OFTEN_READ else (0, 4, 16, 64)
 
 
 SPACE: tuple[Decision[Convolution3x3], ...] = (
     Outputs("m"), Rows("rows"), Lanes("lanes"), Vectors("vectors"), TileOf("tile_x", ""), TileOf("tile_y", "tile_x"),
-    Chunk("chunk_blocks"), Chunk("input_channels"), Chunk("output_blocks"), Unroll("unroll"),
+    Chunk("chunk_blocks"), Chunk("input_channels"), Chunk("output_blocks"), Unroll("unroll"), Prefetch("prefetch"),
 )  # fmt: skip
 
 
@@ -140,7 +159,7 @@ class WinogradKind(Kind[Convolution3x3]):
 
     name = "winograd"
     exact = False
-    prepared = ("m", "lanes", "vectors")
+    prepared = ("m", "lanes", "vectors", "prefetch")
 
     def describe(self, function: ir.Operation) -> Convolution3x3:
         return winograd.describe(function, analyse(function))
@@ -170,10 +189,13 @@ class WinogradKind(Kind[Convolution3x3]):
     def prepare(self, function: ir.Operation, values: Values) -> dict[int, Packing]:
         task = analyse(function)
         nest = winograd.describe(function, task)
-        m, lanes, vectors = (values[name] for name in self.prepared)
+        m, lanes, vectors, ahead = (values[name] for name in self.prepared)
         if m not in OUTPUTS or lanes < 1 or vectors < 1 or nest.filters % (lanes * vectors) or nest.channels % lanes:
             raise CannotBlock(f"F({m}, 3) with {vectors} vectors of {lanes} lanes does not divide the channels")
-        return winograd.run(function, task, nest, m, lanes, vectors)
+        packings = winograd.run(function, task, nest, m, lanes, vectors)
+        if ahead:
+            prefetch.mark(function, [k for k, p in packings.items() if p.winograd], ahead * vectors * lanes)
+        return packings
 
     def emit(self, candidate: Candidate) -> str:
         lines: list[str] = []
@@ -211,7 +233,7 @@ def _drafts(nest: Convolution3x3, machine: Machine) -> Iterator[dict[str, int]]:
             options = tuple(m for m in options if m in DEFAULTS)
         elif isinstance(decision, Chunk):
             options = _enough(decision.name, options, nest, chosen)
-        elif decision.name in ("lanes", "unroll"):
+        elif decision.name in ("lanes", "unroll", "prefetch"):
             options = options[:1]
         for value in options:
             yield from walk({**chosen, decision.name: value}, left + 1)
@@ -242,8 +264,7 @@ def costs(nest: Convolution3x3, machine: Machine, values: Values) -> tuple[float
     tiles, images = prod(nest.lead) * y * x, prod(nest.read) * y * x
     steps = prod(nest.taps) * nest.channels
     tile = values["tile_x"] * values["tile_y"]
-    streams = tile + vectors + values["tile_y"]  # tiles of a row are neighbours
-    step_cycles = product_step_cycles(tile, vectors) + STREAM_CYCLES * streams
+    step_cycles = product_step_cycles(machine, tile, vectors, values["unroll"])
     register_tiles = edge * edge * tiles // tile * (nest.filters // (lanes * vectors))
     products = register_tiles * (steps * step_cycles + TILE_CYCLES)
     reading = TRANSFORM_SHARE * edge * np.count_nonzero(known.input) + edge * edge

@@ -121,7 +121,7 @@ def test_refusals_name_the_decision_and_the_value() -> None:
         (changed(candidate, chunk_blocks=7), "chunk_blocks"),
         (changed(candidate, unroll=3), "unroll"),
         (changed(candidate, other=1), "other"),
-        (Candidate(candidate.sketch, candidate.decisions[:-1]), "unroll"),
+        (Candidate(candidate.sketch, candidate.decisions[:-1]), "prefetch"),
     ):
         error = space(nest, HASWELL).illegal(wrong)
         assert isinstance(error, IllegalDecisionError)

@@ -1,7 +1,7 @@
 // RUN: ansorc-opt --pipeline='ansorc-schedule{target=skylake-avx512}' %s | FileCheck %s
 
 // What is read by channels lies 4096 bytes apart and is no weight: a section of its own copies it into panels.
-// CHECK: %[[P:.*]] = scf.forall (%{{.*}}) in ({{[0-9]+}})
+// CHECK: scf.forall (%{{.*}}, %{{.*}}) in ({{[0-9]+, [0-9]+}})
 // CHECK: vector.transfer_read
 // CHECK: scf.forall
 // CHECK: arith.mulf {{.*}} : vector<

@@ -8,8 +8,8 @@
 
 // KIND: its module has no attribute ansorc.kind
 // A schedule is text: with another register tile it makes another kernel.
-// DEFAULT: -> (vector<6x2x8xf32>)
-// EDITED-NOT: vector<6x2x8xf32>
+// DEFAULT: -> (vector<5x2x8xf32>)
+// EDITED-NOT: vector<5x2x8xf32>
 // EDITED: -> (vector<4x2x8xf32>)
 // LLVM: llvm.func @task_s0(
 // LANES: 2 vectors of 7 lanes do not divide the channels of the task
