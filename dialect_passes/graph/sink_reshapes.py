@@ -1,4 +1,4 @@
-"""Sink reshapes behind elementwise operations, so that these meet the anchor whose results they finish.
+"""Sink reshapes behind elementwise operations and reductions of rows, so that these meet the anchor they finish.
 
     matmul -> tensor<128x768>; expand_shape -> tensor<1x128x768>; generic (bias, GELU)
     -->
@@ -15,7 +15,7 @@ from math import prod
 
 import numpy as np
 from mlir import ir
-from mlir.dialects import tensor
+from mlir.dialects import linalg, tensor
 
 from ansorc.dialect_passes.graph.rebuild import rebuilt, reshape
 from ansorc.dialect_passes.ir_walk import body, functions, indexing_maps, iterators, segments, shape
@@ -27,19 +27,25 @@ def run(module: ir.Module, weights: dict[str, np.ndarray]) -> None:
     """Move the reshapes of @main, in place."""
     main = next(f for f in functions(module) if ir.StringAttr(f.attributes["sym_name"]).value == "main")
     for op in [o.operation for o in body(main).operations]:
-        if _is_plain_elementwise(op):
+        if _is_plain(op):
             for k in range(segments(op)[0]):
                 if _sink(op, k):
                     break
 
 
-def _is_plain_elementwise(op: ir.Operation) -> bool:
-    if op.name != "linalg.generic" or "reduction" in iterators(op) or segments(op)[1] != 1:
+def _is_plain(op: ir.Operation) -> bool:
+    """Whether an operation is elementwise or a reduction of rows, and reads by plain loops alone."""
+    if op.name != "linalg.generic" or segments(op)[1] != 1:
         return False
-    maps = indexing_maps(op)
+    kinds, maps = iterators(op), indexing_maps(op)
+    parallel = kinds.count("parallel")
+    rows = ir.AffineMap.get(len(kinds), 0, [ir.AffineDimExpr.get(k, op.context) for k in range(parallel)], op.context)
     names = {o.operation.name for o in op.regions[0].blocks[0].operations}
     plain = all(isinstance(e, ir.AffineDimExpr) for m in maps for e in m.results)
-    return plain and maps[-1] == _identity(op) and not names & {"linalg.index", "tensor.extract"}
+    return (
+        plain and maps[-1] == rows and "reduction" not in kinds[:parallel]
+        and not names & {"linalg.index", "tensor.extract"}
+    )  # fmt: skip
 
 
 def _identity(op: ir.Operation) -> ir.AffineMap:
@@ -49,50 +55,68 @@ def _identity(op: ir.Operation) -> ir.AffineMap:
 def _sink(op: ir.Operation, number: int) -> bool:
     """Sink the view that is operand `number` of `op`; return whether it was one, and could be."""
     view = op.operands[number].owner
-    if isinstance(view, ir.Block) or len(list(op.operands[number].uses)) != 1:
+    if isinstance(view, ir.Block):
         return False
     view = view.operation
     if view.name not in ("tensor.expand_shape", "tensor.collapse_shape") or indexing_maps(op)[number] != _identity(op):
         return False
     source = view.operands[0]
-    if not _is_finished_by_users(source):
+    start = _start_of(op)
+    if not _is_finished_by_users(source) or ("reduction" in iterators(op) and start is None):
         return False
     groups = [
         [ir.IntegerAttr(i).value for i in ir.ArrayAttr(g)] for g in ir.ArrayAttr(view.attributes["reassociation"])
     ]
     if not groups:
         return False
-    extents = shape(op.results[0])
-    count = len(shape(source))
+    extents, sizes = shape(op.operands[number]), shape(source)
+    count = len(sizes)
     if view.name == "tensor.expand_shape":
-        moved = [_merged(_positions(m), groups, extents) for m in indexing_maps(op)[:-1]]
+        kinds = _merged_kinds(iterators(op), groups, extents)
+        moved = [_merged(_positions(m), groups, extents) for m in indexing_maps(op)]
     else:
-        moved = [[d for p in _positions(m) for d in groups[p]] for m in indexing_maps(op)[:-1]]
-    moved[number] = list(range(count))  # unit dims included, which `_merged` leaves out
+        kinds = [iterators(op)[k] for k, group in enumerate(groups) for _ in group]
+        moved = [[d for p in _positions(m) for d in groups[p]] for m in indexing_maps(op)]
+    rows = [d for d in range(count) if kinds[d] == "parallel"]
+    if kinds[: len(rows)] != ["parallel"] * len(rows):
+        return False
+    if moved[-1] is None or [d for d in moved[-1] if sizes[d] != 1] != [d for d in rows if sizes[d] != 1]:
+        return False
+    moved[number], moved[-1] = list(range(count)), rows  # unit dims included, which `_merged` leaves out
     if any(dims is None for dims in moved):
         return False
-    sizes = shape(source)
     dim = ir.AffineDimExpr.get
     with ir.InsertionPoint(op), op.location:
         operands: list[ir.Value] = []
         maps: list[ir.AffineMap] = []
         for k, dims in enumerate(moved):
             assert dims is not None
-            operands.append(source if k == number else reshape(op.operands[k], [sizes[d] for d in dims]))
+            if k < len(moved) - 1:
+                operands.append(source if k == number else reshape(op.operands[k], [sizes[d] for d in dims]))
             maps.append(ir.AffineMap.get(count, 0, [dim(d, op.context) for d in dims], op.context))
-        maps.append(ir.AffineMap.get_identity(count, op.context))
-        kinds = ir.ArrayAttr.get([ir.Attribute.parse("#linalg.iterator_type<parallel>")] * count)
-        out = tensor.EmptyOp(sizes, ir.RankedTensorType(op.results[0].type).element_type).result
-        new = rebuilt(op, [*operands, out], sizes, {"indexing_maps": maps, "iterator_types": kinds})
-        result = reshape(new, extents)
+        iterator_types = ir.ArrayAttr.get([ir.Attribute.parse(f"#linalg.iterator_type<{k}>") for k in kinds])
+        results = [sizes[d] for d in rows]
+        out = tensor.EmptyOp(results, ir.RankedTensorType(op.results[0].type).element_type).result
+        if start is not None:
+            out = linalg.fill(start, outs=[out])
+        new = rebuilt(op, [*operands, out], results, {"indexing_maps": maps, "iterator_types": iterator_types})
+        result = reshape(new, shape(op.results[0]))
     op.results[0].replace_all_uses_with(result)
     op.erase()
     return True
 
 
+def _start_of(op: ir.Operation) -> ir.Value | None:
+    """Return what a reduction starts from, where that is one number."""
+    out = op.operands[segments(op)[0]].owner
+    if "reduction" not in iterators(op) or isinstance(out, ir.Block) or out.operation.name != "linalg.fill":
+        return None
+    return out.operation.operands[0]
+
+
 def _is_finished_by_users(value: ir.Value) -> bool:
-    """Whether a value is read once and made by an anchor, or by elementwise operations behind one."""
-    if isinstance(value.owner, ir.Block) or len(list(value.uses)) != 1:
+    """Whether a value is made by an anchor, or by operations behind one that may share its task."""
+    if isinstance(value.owner, ir.Block):
         return False
     op = value.owner.operation
     if op.name != "linalg.generic":
@@ -102,6 +126,15 @@ def _is_finished_by_users(value: ir.Value) -> bool:
     if "reduction" in iterators(op):
         return True
     return any(_is_finished_by_users(operand) for operand in list(op.operands)[: segments(op)[0]])
+
+
+def _merged_kinds(kinds: list[str], groups: list[Dims], extents: Dims) -> list[str]:
+    """Return the kind of each group of loops; one that mixes them stays parallel, which `_merged` finds out."""
+    found: list[str] = []
+    for group in groups:
+        wide = [d for d in group if extents[d] != 1] or group
+        found.append("reduction" if all(kinds[d] == "reduction" for d in wide) else "parallel")
+    return found
 
 
 def _positions(m: ir.AffineMap) -> Dims:
