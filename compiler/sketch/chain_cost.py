@@ -41,8 +41,9 @@ def choose(nest: ChainNest, machine: Machine) -> tuple[dict[str, int], float] | 
     names = [n for n in decisions if n.startswith("vectors_")]
     best: tuple[float, dict[str, int]] | None = None
     vectors = [decisions[n].options(nest, machine, {"lanes": lanes[0]}) for n in names]
-    for widths in combinations(*vectors):
-        chosen = {"lanes": lanes[0], **dict(zip(names, widths, strict=True))}
+    unrolls = decisions["unroll"].options(nest, machine, {})
+    for unroll, *widths in combinations(unrolls, *vectors):
+        chosen = {"lanes": lanes[0], "unroll": unroll, **dict(zip(names, widths, strict=True))}
         for blocks in _blocks(nest, machine, chosen):
             made = {**chosen, **blocks}
             for k, p in nest.products:
@@ -62,8 +63,7 @@ def choose(nest: ChainNest, machine: Machine) -> tuple[dict[str, int], float] | 
     if best is None:
         return None
     values = best[1]
-    for name in ("row_tile", "unroll"):
-        values[name] = decisions[name].options(nest, machine, values)[-1]
+    values["row_tile"] = decisions["row_tile"].options(nest, machine, values)[-1]
     return {name: values[name] for name in decisions}, best[0]
 
 
@@ -81,7 +81,7 @@ def _chunks(nest: ChainNest, values: Values) -> int:
 
 
 def estimate(nest: ChainNest, machine: Machine, values: Values) -> Cost:
-    """Estimate a candidate; `values` lack at most `row_tile` and `unroll`."""
+    """Estimate a candidate; `values` lack at most `row_tile`."""
     lanes = values["lanes"]
     arithmetic = l2 = 0.0
     rows = prod(nest.extents[c] for c in (*nest.batch, *nest.rows))
@@ -118,7 +118,7 @@ def product_cycles(nest: ChainNest, machine: Machine, k: int, p: Product, values
     for size, count in ((tile, block // tile), (block % tile, 1)):
         if not size:
             continue
-        step = product_step_cycles(machine, size, vectors, values.get("unroll", 1))
+        step = product_step_cycles(machine, size, vectors, values["unroll"])
         cycles = steps * step + TILE_CYCLES + size * vectors * (1 + nest.stages[p.root].cycles)
         if panel > 0.75 * machine.l1_bytes:
             cycles += panel / (L2_BYTES_A_CYCLE if panel <= 0.75 * machine.l2_bytes else MEMORY_BYTES_A_CYCLE)

@@ -130,7 +130,7 @@ class Rows(Step):
         script.lines += [
             match_ops("%all", "func.func"),
             cse("%all"),
-            patterns("%all", "canonicalization", "tensor.fold_tensor_empty"),
+            patterns("%all", "tensor.merge_consecutive_insert_extract_slice", "tensor.fold_tensor_empty"),
             cse("%all"),
         ]
 

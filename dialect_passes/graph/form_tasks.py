@@ -16,44 +16,51 @@ computed twice.
     pad, concat                             start a task
 """
 
+from __future__ import annotations
+
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from mlir import ir
 from mlir.dialects import linalg, tensor
 
-from ansorc.dialect_passes.ir_walk import body, collect, functions, indexing_maps, iterators, shape, text_of
+from ansorc.dialect_passes.graph import join_chains
+from ansorc.dialect_passes.graph.groups import (
+    SHADOWS,
+    VIEWS,
+    Group,
+    is_anchor,
+    is_elementwise,
+    is_leading,
+    is_row_reduction,
+)
+from ansorc.dialect_passes.ir_walk import body, collect, functions, indexing_maps, shape, text_of
 
-SHADOWS = ("arith.constant", "tensor.empty", "linalg.fill")
-"""Operations without inputs of their own: every task that needs one gets a copy."""
-VIEWS = ("tensor.expand_shape", "tensor.collapse_shape")
 SLICES = ("tensor.extract_slice", "tensor.insert_slice")
 LOAD = "ml_program.global_load_const"
 MAX_ROWS_DEPTH = 12
 """Most operations of a chain over rows."""
 
 
-@dataclass
-class Group:
-    """A task in the making."""
-
-    root: ir.Operation
-    members: list[ir.Operation] = field(default_factory=list[ir.Operation])
-    anchors: int = 0
-    reductions: int = 0
-    slices: int = 0
-    pads: int = 0
-    fixed: bool = False
-    """Nothing may join."""
+Fuse = Callable[[str, Sequence[str]], bool]
+"""Whether a chain is to be one task: its text, and those of the tasks that it would replace."""
 
 
-def run(module: ir.Module, weights: dict[str, np.ndarray]) -> None:
-    """Replace the operations of @main by calls of tasks; weights stay as they are."""
+def never(fused: str, parts: Sequence[str]) -> bool:
+    """Fuse no chains."""
+    return False
+
+
+def run(module: ir.Module, weights: dict[str, np.ndarray], fuse: Fuse = never) -> None:
+    """Replace the operations of @main by calls of tasks; weights stay as they are.
+
+    `fuse` decides about chains of several tasks that could be one (see join_chains).
+    """
     main = next(f for f in functions(module) if ir.StringAttr(f.attributes["sym_name"]).value == "main")
     _copy_returned_values(main)
-    groups = _group(main)
     outline = _Outliner(module, main)
+    groups = _join(_group(main), outline, fuse)
     for group in groups:
         outline.add(group)
     outline.finish()
@@ -104,36 +111,18 @@ def _group(main: ir.Operation) -> list[Group]:
     return groups
 
 
-def is_anchor(op: ir.Operation) -> bool:
-    """Whether the operation is one that a schedule is built around."""
-    if op.name == "linalg.generic":
-        return "reduction" in iterators(op) and not is_row_reduction(op)
-    return op.name.startswith("linalg.") and op.name not in (
-        "linalg.transpose", "linalg.copy", "linalg.fill", "linalg.broadcast",
-    )  # fmt: skip
-
-
-def is_row_reduction(op: ir.Operation) -> bool:
-    """Whether a generic reduces trailing dims of operands that it reads in order, as softmax does."""
-    if op.name != "linalg.generic":
-        return False
-    kinds = iterators(op)
-    parallel = kinds.count("parallel")
-    if parallel == len(kinds) or kinds != ["parallel"] * parallel + ["reduction"] * (len(kinds) - parallel):
-        return False
-    maps = indexing_maps(op)
-    identity = ir.AffineMap.get_identity(len(kinds), op.context)
-    return maps[0] == identity and all(_is_leading(m) for m in maps)
-
-
-def _is_leading(m: ir.AffineMap) -> bool:
-    """(d0, d1, d2) -> (d0, d1): plain dims from the first on."""
-    return all(isinstance(e, ir.AffineDimExpr) and ir.AffineDimExpr(e).position == k for k, e in enumerate(m.results))
-
-
-def is_elementwise(op: ir.Operation) -> bool:
-    """Whether every element of the result is computed on its own."""
-    return op.name == "linalg.copy" or (op.name == "linalg.generic" and "reduction" not in iterators(op))
+def _join(groups: list[Group], outline: _Outliner, fuse: Fuse) -> list[Group]:
+    """Make one group of those that `fuse` wants to be one."""
+    taken: set[int] = set()
+    instead: dict[int, Group] = {}
+    for parts in join_chains.candidates(groups):
+        if any(id(part) in taken for part in parts):
+            continue
+        chain = join_chains.joined(parts)
+        if fuse(outline.text(chain), [outline.text(part) for part in parts]):
+            taken |= {id(part) for part in parts}
+            instead[id(parts[-1])] = chain
+    return [instead.get(id(g), g) for g in groups if id(g) in instead or id(g) not in taken]
 
 
 def _may_join(op: ir.Operation, users: list[ir.Operation], group: Group) -> bool:
@@ -184,8 +173,8 @@ def _reads_rows(op: ir.Operation, user: ir.Operation) -> bool:
         return False
     result = op.results[0]
     maps = indexing_maps(user)
-    return _is_leading(maps[-1]) and all(
-        _is_leading(m) for operand, m in zip(user.operands, maps, strict=True) if operand == result
+    return is_leading(maps[-1]) and all(
+        is_leading(m) for operand, m in zip(user.operands, maps, strict=True) if operand == result
     )
 
 
@@ -221,6 +210,14 @@ class _Outliner:
         root.results[0].replace_all_uses_with(call.results[0])
         for op in reversed(members):
             op.erase()
+
+    def text(self, group: Group) -> str:
+        """Return a group as a module of its own."""
+        members = group.members[::-1]
+        function = self._function(members, _arguments(members), group)
+        text = f"module {{\n{text_of(function)}\n}}"
+        function.erase()
+        return text
 
     def _function(self, members: list[ir.Operation], arguments: list[ir.Value], group: Group) -> ir.Operation:
         result = group.root.results[0].type

@@ -23,21 +23,25 @@ PASSES: tuple[Callable[[ir.Module, dict[str, np.ndarray]], None], ...] = (
     move_transposes.run,
     fold_batch_norm.run,
     sink_reshapes.run,
+    sink_reshapes.run,  # views of views are one view now
     fold_constants.run,  # biases that were expanded
     pad_channels.run,
-    form_tasks.run,
 )
 
 
-def run(module: ir.Module, weights: dict[str, np.ndarray]) -> None:
-    """Run all passes in place, tidying between them; `weights` gains and loses entries."""
+def run(module: ir.Module, weights: dict[str, np.ndarray], fuse: form_tasks.Fuse = form_tasks.never) -> None:
+    """Run all passes in place, tidying between them; `weights` gains and loses entries.
+
+    `fuse` decides which chains become one task (see form_tasks).
+    """
     tidy = PassManager.parse(TIDY, module.context)
     tidy.run(module.operation)
     for step in PASSES:
         step(module, weights)
         module.operation.verify()
-        if step is not form_tasks.run:
-            tidy.run(module.operation)
+        tidy.run(module.operation)
+    form_tasks.run(module, weights, fuse)
+    module.operation.verify()
     _drop_unused(module, weights)
 
 

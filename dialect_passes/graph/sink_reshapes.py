@@ -17,7 +17,7 @@ import numpy as np
 from mlir import ir
 from mlir.dialects import linalg, tensor
 
-from ansorc.dialect_passes.graph.rebuild import rebuilt, reshape
+from ansorc.dialect_passes.graph.rebuild import rebuilt, reshape, transpose
 from ansorc.dialect_passes.ir_walk import body, functions, indexing_maps, iterators, segments, shape
 
 Dims = list[int]
@@ -27,10 +27,31 @@ def run(module: ir.Module, weights: dict[str, np.ndarray]) -> None:
     """Move the reshapes of @main, in place."""
     main = next(f for f in functions(module) if ir.StringAttr(f.attributes["sym_name"]).value == "main")
     for op in [o.operation for o in body(main).operations]:
-        if _is_plain(op):
+        if op.name == "linalg.transpose":
+            _sink_units(op)
+        elif _is_plain(op):
             for k in range(segments(op)[0]):
                 if _sink(op, k):
                     break
+
+
+def _sink_units(op: ir.Operation) -> None:
+    """Sink a view that only adds unit dims behind a transpose."""
+    view = op.operands[0].owner
+    if isinstance(view, ir.Block) or view.operation.name != "tensor.expand_shape":
+        return
+    source = view.operation.operands[0]
+    sizes, extents = shape(source), shape(op.operands[0])
+    if isinstance(source.owner, ir.Block) or [s for s in sizes if s != 1] != [e for e in extents if e != 1]:
+        return
+    wide = [d for d, size in enumerate(sizes) if size != 1]
+    rank_of = {e: k for k, e in enumerate(e for e, extent in enumerate(extents) if extent != 1)}
+    order = [wide[rank_of[p]] for p in ir.DenseI64ArrayAttr(op.attributes["permutation"]) if p in rank_of]
+    units = [d for d, size in enumerate(sizes) if size == 1]
+    with ir.InsertionPoint(op), op.location:
+        result = reshape(transpose(source, [*units, *order]), shape(op.results[0]))
+    op.results[0].replace_all_uses_with(result)
+    op.erase()
 
 
 def _is_plain(op: ir.Operation) -> bool:

@@ -33,13 +33,15 @@ def compile(
     records: str | PathLike[str] | None = None,
     seed: int = 0,
     exact: bool = False,
+    fuse_chains: str = "auto",
 ) -> CompiledModel:
     """Compile an ONNX model for a target and load it.
 
     `target` is `native`, the name of a CPU or a triple. `threads` is the default number of threads
     (None: the cores that the running process may use). `shapes` gives the inputs with symbolic
     dimensions their sizes. `trials` and `records` are reserved for tuning. `exact` leaves out
-    algorithms that round more than the model's operators do.
+    algorithms that round more than the model's operators do. `fuse_chains` says whether attention and
+    other chains of products become one task: `auto` (where models promise a gain), `never` or `always`.
     """
     from ansorc.compiler.driver import compile_model
     from ansorc.compiler.options import Options
@@ -53,6 +55,7 @@ def compile(
         records=records,
         seed=seed,
         exact=exact,
+        fuse_chains=fuse_chains,
     )
     return compile_model(model, options)
 

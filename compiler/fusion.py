@@ -1,0 +1,62 @@
+"""Whether a chain of tasks becomes one: always, never, or where the models of the kinds of schedules promise less."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from mlir import ir
+
+from ansorc.compiler import kernel
+from ansorc.compiler.options import Options
+from ansorc.compiler.sketch import plain_cost
+from ansorc.compiler.sketch.chain import ChainKind
+from ansorc.compiler.sketch.kinds import spaces
+from ansorc.compiler.task_job import machine_of
+from ansorc.dialect_passes.graph.form_tasks import Fuse, never
+from ansorc.dialect_passes.ir_walk import functions
+from ansorc.dialect_passes.schedule.machine import Machine
+
+TASK_CYCLES = 2_000.0
+"""What a task more costs: threads meet once more, and what they wrote is read by others."""
+
+
+def fuses(options: Options) -> Fuse:
+    """Return the decision that options ask for."""
+    machine = machine_of(options.target)
+    if options.fuse_chains == "never":
+        return never
+    if options.fuse_chains == "always":
+        return lambda fused, parts: _chained(fused, machine) is not None
+    return lambda fused, parts: _pays(fused, parts, machine)
+
+
+def _pays(fused: str, parts: Sequence[str], machine: Machine) -> bool:
+    together = _chained(fused, machine)
+    return together is not None and together < sum(_alone(part, machine) + TASK_CYCLES for part in parts)
+
+
+@lru_cache(maxsize=256)
+def _chained(text: str, machine: Machine) -> float | None:
+    """Return the estimated cycles of a task as a chain; None where it does not fit that kind."""
+    return _choices(text, machine).get(ChainKind.name)
+
+
+@lru_cache(maxsize=256)
+def _alone(text: str, machine: Machine) -> float:
+    choices = _choices(text, machine)
+    if choices:
+        return min(choices.values())
+    with kernel.context(), ir.Location.unknown():
+        module = ir.Module.parse(text)
+        kernel.prepare(module)
+        return plain_cost.estimate(next(functions(module)), machine)
+
+
+def _choices(text: str, machine: Machine) -> dict[str, float]:
+    """Return the fewest estimated cycles by kind."""
+    with kernel.context(), ir.Location.unknown():
+        module = ir.Module.parse(text)
+        kernel.prepare(module)
+        chosen = [(s.kind.name, s.choose()) for s in spaces(next(functions(module)), machine)]
+        return {name: choice.cycles for name, choice in chosen if choice is not None}

@@ -1,0 +1,58 @@
+"""A task in the making, and what an operation is in it."""
+
+from dataclasses import dataclass, field
+
+from mlir import ir
+
+from ansorc.dialect_passes.ir_walk import indexing_maps, iterators
+
+SHADOWS = ("arith.constant", "tensor.empty", "linalg.fill")
+"""Operations without inputs of their own: every task that needs one gets a copy."""
+VIEWS = ("tensor.expand_shape", "tensor.collapse_shape")
+
+
+@dataclass
+class Group:
+    """A task in the making."""
+
+    root: ir.Operation
+    members: list[ir.Operation] = field(default_factory=list[ir.Operation])
+    """From the last to the first."""
+    anchors: int = 0
+    reductions: int = 0
+    slices: int = 0
+    pads: int = 0
+    fixed: bool = False
+    """Nothing may join."""
+
+
+def is_anchor(op: ir.Operation) -> bool:
+    """Whether the operation is one that a schedule is built around."""
+    if op.name == "linalg.generic":
+        return "reduction" in iterators(op) and not is_row_reduction(op)
+    return op.name.startswith("linalg.") and op.name not in (
+        "linalg.transpose", "linalg.copy", "linalg.fill", "linalg.broadcast",
+    )  # fmt: skip
+
+
+def is_row_reduction(op: ir.Operation) -> bool:
+    """Whether a generic reduces trailing dims of operands that it reads in order, as softmax does."""
+    if op.name != "linalg.generic":
+        return False
+    kinds = iterators(op)
+    parallel = kinds.count("parallel")
+    if parallel == len(kinds) or kinds != ["parallel"] * parallel + ["reduction"] * (len(kinds) - parallel):
+        return False
+    maps = indexing_maps(op)
+    identity = ir.AffineMap.get_identity(len(kinds), op.context)
+    return maps[0] == identity and all(is_leading(m) for m in maps)
+
+
+def is_leading(m: ir.AffineMap) -> bool:
+    """(d0, d1, d2) -> (d0, d1): plain dims from the first on."""
+    return all(isinstance(e, ir.AffineDimExpr) and ir.AffineDimExpr(e).position == k for k, e in enumerate(m.results))
+
+
+def is_elementwise(op: ir.Operation) -> bool:
+    """Whether every element of the result is computed on its own."""
+    return op.name == "linalg.copy" or (op.name == "linalg.generic" and "reduction" not in iterators(op))
