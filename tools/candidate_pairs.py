@@ -101,7 +101,7 @@ OPERATORS: dict[str, Callable[[random.Random], Workload]] = {
         "Gemm", r.randint(1, 60), r.randint(1, 300), r.randint(1, 200), r.random() < 0.5,
         r.choice(("", "relu", "tanh", "gelu")),
     ),
-    "NRM": lambda r: MatrixNorm(r.randint(1, 90), r.randint(1, 90)),
+    "NRM": lambda r: MatrixNorm(r.randint(1, 90), r.choice((r.randint(1, 90), 4 * r.randint(1, 90)))),
     "TBS": lambda r: AttentionScores(r.randint(1, 70), r.choice((1, 2, 3)), r.choice((4, 8, 20, 64))),
 }  # fmt: skip
 """What is drawn from, odd and prime sizes included."""

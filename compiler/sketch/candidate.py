@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ansorc.compiler.sketch.chain_steps import CHAIN_STEPS
+from ansorc.compiler.sketch.split_step import SplitRows
 from ansorc.compiler.sketch.steps import STEPS, Step
 from ansorc.compiler.sketch.winograd_step import Winograd
 
-KNOWN: dict[str, type[Step]] = {**STEPS, **CHAIN_STEPS, Winograd.__name__: Winograd}
+KNOWN: dict[str, type[Step]] = {**STEPS, **CHAIN_STEPS, **{step.__name__: step for step in (Winograd, SplitRows)}}
 """Steps by the name that JSON has."""
 
 

@@ -43,6 +43,8 @@ def channel_body(op: ir.Operation) -> tuple[ir.Value | None, ir.Value | None] | 
     inputs, _ = segments(op)
     maps, kinds = indexing_maps(op), iterators(op)
     rank = len(kinds)
+    if rank == 0:  # one number has no channels
+        return None
     identity = ir.AffineMap.get_identity(rank, op.context)
     channel = ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(rank - 1, op.context)], op.context)
     if "reduction" in kinds or maps[0] != identity or maps[-1] != identity or any(m != channel for m in maps[1:-1]):

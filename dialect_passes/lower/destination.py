@@ -102,7 +102,7 @@ def _expand_like(out: ir.Value, collapse: ir.Operation) -> ir.Value:
 def _empty_destination(op: ir.Operation, result: int) -> tuple[ir.Operation, int] | None:
     """Follow the destination operand of `op` to a use of `tensor.empty`."""
     while True:
-        if op.name == "tensor.insert_slice":
+        if op.name in ("tensor.insert_slice", "vector.transfer_write"):
             position = 1
         elif op.name == "scf.for":
             position = 3 + result

@@ -129,16 +129,24 @@ def _check_reduction(stage: Stage, widths: Mapping[int, Width]) -> None:
     reduced = stage.loops[len(stage.loops) - stage.reductions :]
     if len(reduced) != 1 or reduced[0] not in widths or any(c in widths for c in stage.parallel):
         raise CannotBlock("a reduction runs over something besides the columns")
-    combiner = _combiner(stage.op)
-    fill = stage.op.operands[segments(stage.op)[0]].owner.operation
-    start = list(fill.regions[0].blocks[0].operations)[-1].operands[0].owner
-    if isinstance(start, ir.Block) or start.operation.name != "arith.constant":
-        raise CannotBlock("a reduction starts from what is not known")
-    if ir.FloatAttr(start.operation.attributes["value"]).value != NEUTRAL[combiner.name]:
+    if not starts_neutral(stage.op):
         raise CannotBlock("a reduction does not start from its neutral element")
 
 
-def _combiner(op: ir.Operation) -> ir.Operation:
+def starts_neutral(op: ir.Operation) -> bool:
+    """Whether a reduction starts from a number that changes nothing, so that it can be done in steps."""
+    fill = op.operands[segments(op)[0]].owner
+    if isinstance(fill, ir.Block) or fill.operation.name != "linalg.generic":
+        return False
+    start = list(fill.operation.regions[0].blocks[0].operations)[-1].operands[0].owner
+    if isinstance(start, ir.Block) or start.operation.name != "arith.constant":
+        return False
+    value = start.operation.attributes["value"]
+    return isinstance(value, ir.FloatAttr) and ir.FloatAttr(value).value == NEUTRAL[combiner(op).name]
+
+
+def combiner(op: ir.Operation) -> ir.Operation:
+    """Return the operation in the body of a reduction that combines two results; raises CannotBlock."""
     block = op.regions[0].blocks[0]
     made = list(block.operations)[-1].operands[0].owner
     if isinstance(made, ir.Block) or made.operation.name not in NEUTRAL:
@@ -199,7 +207,7 @@ def _in_two_steps(op: ir.Operation, inputs: Sequence[ir.Value], maps: Sequence[i
     fill = op.operands[segments(op)[0]].owner.operation
     extents = _extents(inputs, maps)
     start = list(fill.regions[0].blocks[0].operations)[-1].operands[0]
-    combiner = _combiner(op)
+    combined = combiner(op)
     # The blocks become the last loop.
     renamed = [ir.AffineDimExpr.get(k) for k in (*rows, count - 1, count - 3, count - 2)]
     moved = ir.AffineMap.get(count, 0, renamed)
@@ -210,7 +218,7 @@ def _in_two_steps(op: ir.Operation, inputs: Sequence[ir.Value], maps: Sequence[i
     suffix = next(name for name in op.attributes if name.startswith("ansorc.stage")).removeprefix("ansorc.stage")
     identity = ir.AffineMap.get_identity(count - 1)
     filled = generic(
-        [], [identity], tensor.EmptyOp(sizes, combiner.results[0].type).result, 0,
+        [], [identity], tensor.EmptyOp(sizes, combined.results[0].type).result, 0,
         lambda inner: start, {f"ansorc.fill{suffix}": ir.UnitAttr.get()},
     )  # fmt: skip
 
@@ -220,7 +228,7 @@ def _in_two_steps(op: ir.Operation, inputs: Sequence[ir.Value], maps: Sequence[i
     )  # fmt: skip
 
     def combine(inner: Sequence[ir.Value]) -> ir.Value:
-        clone = combiner.clone()
+        clone = combined.clone()
         clone.operands[0], clone.operands[1] = inner[1], inner[0]
         return clone.results[0]
 
