@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import gcd
+from math import gcd, prod
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from ansorc.frontends.onnx.node import Node, Operand, Operator, RefusedError
 from ansorc.frontends.onnx.windows import window_of
 
 NAMED = {1: "conv_1d_nwc_wcf", 2: "conv_2d_nhwc_hwcf", 3: "conv_3d_ndhwc_dhwcf"}
+VECTOR = 16
+"""Channels that are multiplied at once, for the choice between ways to write a convolution."""
 DEPTHWISE = {1: "depthwise_conv_1d_nwc_wc", 2: "depthwise_conv_2d_nhwc_hwc"}
 
 
@@ -103,7 +105,8 @@ def scaled(dim: int, factor: int) -> str:
 def conv_transpose(node: Node) -> Value:
     """One small stride-1 convolution for each phase of the output, and no stuffed zeros.
 
-    Output o = q*s + r reads x[q + (r + pad - k*d)/s] for the taps k with k*d = r + pad mod s.
+    Output o = q*s + r reads x[q + (r + pad - k*d)/s] for the taps k with k*d = r + pad mod s. Where a phase has so few
+    channels that all of them fill fewer vectors together, they are the channels of one convolution (sub-pixel).
     """
     x = node.value(0)
     weight = node.known(1, "the weight")
@@ -131,6 +134,13 @@ def conv_transpose(node: Node) -> Value:
     before = [max(0, *(p.before[axis] for p in phases)) for axis in range(rank)]
     after = [max(0, *(p.after[axis] for p in phases)) for axis in range(rank)]
     last = emitter.pad(last, around(before), around(after), 0)
+    full = [c * s for c, s in zip(counts, strides, strict=True)]
+    if group == 1 and fewer_vectors_together(phases, before, each):
+        y = all_phases(node, last, weight, phases, before, counts)
+        y = emitter.reshape(y, [batch, *counts, *strides, each])
+        y = emitter.transpose(y, [0, *(1 + a + b * rank for a in range(rank) for b in (0, 1)), 1 + 2 * rank])
+        y = emitter.slice(emitter.reshape(y, [batch, *full, each]), [0] * x.rank, [batch, *out, each])
+        return add_channels(node, emitter.transpose(y, channels_first(x.rank)), 2)
     for part in phases:
         phase = part.number
         y = one_phase(node, last, weight, group, part, before, counts)
@@ -142,7 +152,6 @@ def conv_transpose(node: Node) -> Value:
         begin = [0, *(n for r in phase for n in (0, r)), 0]
         whole = emitter.insert(emitter.reshape(y, [batch, *thin, y.shape[-1]]), whole, begin)
     assert whole is not None
-    full = [c * s for c, s in zip(counts, strides, strict=True)]
     y = emitter.reshape(whole, [batch, *full, group * each])
     y = emitter.slice(y, [0] * y.rank, [batch, *out, group * each])
     return add_channels(node, emitter.transpose(y, channels_first(x.rank)), 2)
@@ -180,6 +189,41 @@ def phase_of(
         after.append(counts[axis] - 1 + max(offsets) - (size[axis] - 1))
         steps.append(d // gcd(d, s))
     return Phase(tuple(number), tuple(chosen), tuple(before), tuple(after), tuple(steps))
+
+
+def joint_window(phases: Sequence[Phase], padding: Sequence[int]) -> list[int]:
+    """Return how much of the padded input an output of any phase reads."""
+    return [
+        max(before - p.before[axis] + (len(p.taps[axis]) - 1) * p.steps[axis] + 1 for p in phases)
+        for axis, before in enumerate(padding)
+    ]
+
+
+def fewer_vectors_together(phases: Sequence[Phase], padding: Sequence[int], channels: int) -> bool:
+    """Whether one convolution of all phases multiplies fewer vectors than one for each."""
+    apart = sum(prod(map(len, p.taps)) * -(-channels // VECTOR) for p in phases)
+    return len(phases) > 1 and prod(joint_window(phases, padding)) * -(-len(phases) * channels // VECTOR) < apart
+
+
+def all_phases(
+    node: Node, x: Value, weight: np.ndarray, phases: Sequence[Phase], padding: Sequence[int], counts: Sequence[int]
+) -> Value:
+    """x: N,spatial,C with `padding` before each spatial dim; the result has the channels of one phase after another."""
+    window = joint_window(phases, padding)
+    each, channels = weight.shape[:2]
+    wide = np.zeros((len(phases), each, channels, *window), weight.dtype)
+    for number, phase in enumerate(phases):
+        for taps in product(*(range(len(t)) for t in phase.taps)):
+            at = [
+                before - own + tap * step
+                for before, own, tap, step in zip(padding, phase.before, taps, phase.steps, strict=True)
+            ]
+            chosen = [phase.taps[axis][tap] for axis, tap in enumerate(taps)]
+            wide[(number, slice(None), slice(None), *at)] = weight[(slice(None), slice(None), *chosen)]
+    reach = [n + w - 1 for n, w in zip(counts, window, strict=True)]
+    part = node.emitter.slice(x, [0] * x.rank, [x.shape[0], *reach, x.shape[-1]])
+    wide = wide.reshape(len(phases) * each, channels, *window)
+    return convolve(node, part, wide, [1] * len(counts), [1] * len(counts), 1)
 
 
 def one_phase(

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx_cases import RUNS, Case, Draw, check, normal
+from onnx_cases import RUNS, Case, Draw, check, model_of, normal
 
 from ansorc.frontends.onnx.ops_convolution import CONVOLUTION
 from ansorc.frontends.onnx.ops_pooling import POOLING
+from ansorc.frontends.onnx.reader import load_model
 
 
 def test_every_operator_is_here() -> None:
@@ -92,6 +93,16 @@ def test_conv_transpose_of_a_given_size(mode: str) -> None:
     if mode == "NOTSET":
         attributes["output_shape"] = [8, 10]
     check(Case("ConvTranspose", [x, w], frozenset({1}), attributes))
+
+
+@pytest.mark.parametrize(("channels", "convolutions"), [(3, 1), (16, 4)])
+def test_the_phases_of_few_channels_are_one_convolution(channels: int, convolutions: int) -> None:
+    rng = np.random.default_rng(3)
+    x, w = rng.standard_normal((1, 8, 6, 7), np.float32), rng.standard_normal((8, channels, 4, 4), np.float32)
+    attributes: dict[str, Any] = {"strides": [2, 2], "pads": [1, 1, 1, 1]}
+    case = Case("ConvTranspose", [x, w], frozenset({1}), attributes)
+    check(case)
+    assert load_model(model_of(case)).text.count("linalg.conv_2d_nhwc_hwcf") == convolutions
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])

@@ -11,7 +11,7 @@ from ansorc.dialect_passes.graph.pad_channels import padded
 
 
 def test_padded_sizes() -> None:
-    assert [padded(n) for n in (2, 3, 5, 9, 17, 34, 255)] == [4, 4, 8, 16, 32, 48, 256]
+    assert [padded(n) for n in (2, 3, 5, 9, 12, 17, 34, 255)] == [4, 4, 8, 16, 16, 32, 48, 256]
 
 
 def _check(nodes: list[onnx.NodeProto], weights: dict[str, list[int]], source: list[int]) -> None:
@@ -33,7 +33,7 @@ def _check(nodes: list[onnx.NodeProto], weights: dict[str, list[int]], source: l
     assert abs(actual - expected).max() <= 1e-5 * abs(expected).max()
 
 
-@pytest.mark.parametrize("channels", [2, 3, 5, 13, 37, 255])
+@pytest.mark.parametrize("channels", [2, 3, 4, 5, 12, 13, 20, 37, 255])
 def test_convolution_with_epilogue(channels: int) -> None:
     nodes = [
         helper.make_node("Conv", ["x", "w", "b"], ["c"], pads=[1, 1, 1, 1]),
