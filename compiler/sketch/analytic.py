@@ -186,7 +186,8 @@ def estimate(nest: LoopNest, machine: Machine, values: Values) -> Cost:
         l2 += count * (fetched + _input_bytes(nest) * rows / max(1, prod(nest.outer)) / L2_BYTES_A_CYCLE)
     memory = _memory_bytes(nest, machine, values, panel, tiles // blocks) / MEMORY_BYTES_A_CYCLE
     if values.get("pack") and nest.packable is not None:
-        arithmetic += PACK_CYCLES + 2 * nest.packable.size / PACK_BYTES_A_CYCLE
+        # Most panels are read by another core than the one that wrote them.
+        arithmetic += PACK_CYCLES + nest.packable.size * (2 / PACK_BYTES_A_CYCLE + 1 / MEMORY_BYTES_A_CYCLE)
     return Cost(arithmetic, l2, memory)
 
 

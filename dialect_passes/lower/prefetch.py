@@ -1,6 +1,6 @@
 """Fetch the weights of a reduction before they are needed.
 
-    vector.load %panel[..., 0]  -->  memref.prefetch %panel[..., ahead]; vector.load %panel[..., 0]
+    vector.load %panel[..., 0]; ...  -->  vector.load %panel[..., 0]; ...; memref.prefetch %panel[..., ahead]
 
 Weights of a network come from memory at every run, and no hardware prefetcher runs as far ahead as memory is away.
 Packed panels are contiguous: an address is right beyond the dim that it is counted in.
@@ -26,7 +26,7 @@ def mark(function: ir.Operation, arguments: Collection[int], ahead: int) -> None
 
 
 def run(module: ir.Module) -> None:
-    """Put a prefetch before every load of a vector from a marked argument; the module is on buffers and vectors."""
+    """Put a prefetch behind what every load of a vector from a marked argument is for; on buffers and vectors."""
     for function in functions(module):
         marked = _marked(function)
         for load in collect(function, "vector.load") if marked else ():
@@ -52,6 +52,7 @@ def _argument_of(value: ir.Value) -> int | None:
 
 def _insert(load: ir.Operation, elements: int) -> None:
     *outer, last = list(load.operands)[1:]
-    with ir.InsertionPoint(load), load.location:
+    # Behind all that the loop computes: LLVM moves nothing across a prefetch, and would spill.
+    with ir.InsertionPoint.at_block_terminator(load.operation.block), load.location:
         ahead = arith.addi(last, arith.constant(ir.IndexType.get(), elements))
         memref.prefetch(load.operands[0], [*outer, ahead], False, 3, True)

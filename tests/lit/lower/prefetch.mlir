@@ -3,9 +3,10 @@
 // Of two weights the marked one is fetched 512 elements ahead, through views of it; nothing else is.
 // CHECK-LABEL: func.func @task
 // CHECK: %[[PANEL:.*]] = memref.subview %arg0
-// CHECK: %[[AHEAD:.*]] = arith.addi %[[L:.*]], %{{.*}} : index
-// CHECK: memref.prefetch %[[PANEL]][%[[V:.*]], %[[AHEAD]]], read, locality<3>, data
-// CHECK-NEXT: vector.load %[[PANEL]][%[[V]], %[[L]]]
+// CHECK: vector.load %[[PANEL]][%[[V:[a-z0-9]+]], %[[L:[a-z0-9]+]]]
+// CHECK: vector.store
+// CHECK: %[[AHEAD:.*]] = arith.addi %[[L]], %{{.*}} : index
+// CHECK: memref.prefetch %[[PANEL]][%[[V]], %[[AHEAD]]], read, locality<3>, data
 // CHECK-NOT: memref.prefetch
 func.func @task(%w: memref<4x8x2x16xf32> {ansorc.constant, ansorc.prefetch = 512 : i64},
                 %b: memref<4x2x16xf32> {ansorc.constant}, %y: memref<2x16xf32>, %k: index) {
