@@ -104,3 +104,4 @@ class UnusableScriptError(AnsorcError):
         super().__init__(
             f"cannot replay the schedule: {reason}\nexpected a script that ansorc --dump-dir wrote for this task"
         )
+        self.reason = reason

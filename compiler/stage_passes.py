@@ -9,20 +9,29 @@ from typing import Any
 from mlir import ir
 
 from ansorc.compiler import kernel
+from ansorc.compiler.errors import IllegalDecisionError
 from ansorc.compiler.sketch.schedule_task import KINDS
 from ansorc.compiler.target import Target, parse_target, target_name
 from ansorc.compiler.task_job import machine_of
+from ansorc.compiler.verify import Replay, check_script
+from ansorc.dialect_passes.ir_walk import text_of
 from ansorc.runtime.llvm_binding import compile_ir
 
 
 def schedule(module: ir.Module, target: str = "native", kind: str = "", script: str = "") -> None:
     """Take a task from `linalg` to `scheduled` (options: target=NAME, kind=NAME, script=FILE).
 
-    Kinds are register-tile, winograd, rows and loops. A script is replayed as it is, perhaps edited by hand.
+    A script is replayed as it is, perhaps edited by hand, once it was seen to compute what the task does. Without one,
+    the kind is chosen as for a model, or is the one that is named.
     """
+    machine = parse_target(target)
+    if kind and kind not in KINDS:
+        raise IllegalDecisionError("kind", kind, f"one of {', '.join(KINDS)}")
     text = Path(script).read_text() if script else ""
+    if text:
+        check_script(Replay(text_of(module.operation), text, machine))
     kinds = (kind,) if kind else KINDS
-    kernel.to_scheduled(module, kernel.plan(module, machine_of(parse_target(target)), kinds, replayed=text))
+    kernel.to_scheduled(module, kernel.plan(module, machine_of(machine), kinds, replayed=text))
 
 
 def unscheduled(module: ir.Module) -> None:

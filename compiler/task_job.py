@@ -32,8 +32,15 @@ class TaskJob:
     """Go by way of `affine`."""
     candidate: Candidate | None = None
     """The schedule; None: the default."""
+    script: str = ""
+    """A schedule that was edited by hand, instead."""
     kinds: tuple[str, ...] = KINDS
     """Kinds of schedules to try, in order."""
+
+    @property
+    def given(self) -> bool:
+        """Whether a schedule is asked for by name, which is compiled or fails."""
+        return self.candidate is not None or bool(self.script)
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ def compile_task(job: TaskJob) -> TaskCode:
     A kind of default schedule that fails on a task is left out, and the next one takes its place: the last fits every
     task. A given candidate is compiled or fails.
     """
-    if job.candidate is not None or job.stage != "linalg" or job.unscheduled:
+    if job.given or job.stage != "linalg" or job.unscheduled:
         return _compile(job, job.kinds)
     kinds, failures = job.kinds, list[str]()
     while True:
@@ -97,12 +104,12 @@ def _compile(job: TaskJob, kinds: tuple[str, ...]) -> TaskCode:
             kernel.to_affine(module)
             stage = "affine"
         elif stage == "linalg":
-            planned = kernel.plan(module, machine, kinds, job.candidate)
+            planned = kernel.plan(module, machine, kinds, job.candidate, job.script)
             try:
                 script = kernel.to_scheduled(module, planned)
                 stage = _advance(module, "scheduled", job.goal, machine)
             except SCHEDULE_FAILURES as error:
-                raise error if job.candidate is not None else ScheduleFailedError(planned.kind, error) from error
+                raise error if job.given else ScheduleFailedError(planned.kind, error) from error
         stage = _advance(module, stage, job.goal, machine)
         facts = kernel.facts_of(module)
         if stage == job.goal:

@@ -60,10 +60,7 @@ def replay(module: ir.Module, script: str) -> Schedule:
 
     Raises UnusableScriptError.
     """
-    try:
-        attributes = ir.Module.parse(script, module.context).operation.attributes
-    except ir.MLIRError as error:  # pyright: ignore[reportAttributeAccessIssue]
-        raise UnusableScriptError(str(error)) from error
+    attributes = _parsed(script, module.context).operation.attributes
     if "ansorc.kind" not in attributes:
         raise UnusableScriptError("its module has no attribute ansorc.kind")
     name = ir.StringAttr(attributes["ansorc.kind"]).value
@@ -86,6 +83,22 @@ def replay(module: ir.Module, script: str) -> Schedule:
         raise UnusableScriptError(f"its module has no attribute ansorc.{error.args[0]}") from error
     except DOES_NOT_FIT as error:
         raise UnusableScriptError(f"the task does not fit kind {name}: {error}") from error
+
+
+def _parsed(script: str, context: ir.Context) -> ir.Module:
+    said: list[str] = []
+
+    def hear(diagnostic: ir.Diagnostic) -> bool:
+        said.append(f"{diagnostic.location}: {diagnostic.message}".removeprefix("loc(").replace("):", ":", 1))
+        return True
+
+    handler = context.attach_diagnostic_handler(hear)
+    try:
+        return ir.Module.parse(script, context)
+    except ir.MLIRError as error:  # pyright: ignore[reportAttributeAccessIssue]
+        raise UnusableScriptError("; ".join(said) or str(error)) from error
+    finally:
+        handler.detach()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _given(function: ir.Operation, machine: Machine, candidate: Candidate) -> Schedule:
