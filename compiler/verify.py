@@ -13,7 +13,7 @@ from ansorc.compiler.task_job import TaskJob, compile_task
 from ansorc.compiler.workers import Job, run_jobs
 
 TOLERANCE = 1e-4
-"""Largest difference, relative to the largest magnitude: far above what orders of sums and Winograd's algorithm make."""
+"""Largest difference, relative to the largest magnitude: far above what orders of sums, or Winograd, make."""
 ENTRY = "ansorc.compiler.verify:difference"
 
 

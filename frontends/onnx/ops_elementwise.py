@@ -99,8 +99,10 @@ def reciprocal(b: Block, x: Scalar) -> Scalar:
 
 
 def sigmoid(b: Block, x: Scalar) -> Scalar:
+    """exp(-|x|) never overflows, so that the left tail keeps its digits."""
     one = b.constant(1, x.dtype)
-    return b.div(one, b.add(one, b.apply("math.exp", b.apply("arith.negf", x))))
+    small = b.apply("math.exp", b.apply("arith.negf", b.apply("math.absf", x)))
+    return b.div(b.select(b.compare("lt", x, b.constant(0, x.dtype)), small, one), b.add(one, small))
 
 
 def softplus(b: Block, x: Scalar) -> Scalar:
