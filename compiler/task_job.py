@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from mlir import ir
 
@@ -15,7 +17,7 @@ from ansorc.compiler.target import Target
 from ansorc.dialect_passes.ir_walk import text_of
 from ansorc.dialect_passes.lower.sections import ResultNotInPlaceError, SharedValueError
 from ansorc.dialect_passes.schedule.machine import Machine
-from ansorc.runtime.llvm_binding import compile_ir, keep_register_tiles
+from ansorc.runtime.llvm_binding import CodeReport, compile_ir, compile_kernel, keep_register_tiles
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,10 @@ class TaskCode:
     """The schedule's transform script."""
     failures: tuple[str, ...] = ()
     """Why kinds of schedules that come before this one were left out."""
+    report: CodeReport | None = None
+    """What is in the object file."""
+    stages: Mapping[str, float] = field(default_factory=dict[str, float], compare=False)
+    """Seconds that each stage took: up to `scheduled`, `llvm-mlir`, `llvm` and the goal."""
 
 
 def machine_of(target: Target) -> Machine:
@@ -62,6 +68,19 @@ def machine_of(target: Target) -> Machine:
     return Machine(
         target.vector_bits // 8, target.vector_registers, target.arch == "x86_64", caches.l1, caches.l2
     )  # fmt: skip
+
+
+class Clock:
+    """What stages take."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def passed(self, stage: str) -> None:
+        """Note that a stage is reached."""
+        now = time.perf_counter()
+        self.seconds[stage], self._since = now - self._since, now
 
 
 class ScheduleFailedError(Exception):
@@ -98,6 +117,7 @@ def compile_task(job: TaskJob) -> TaskCode:
 
 def _compile(job: TaskJob, kinds: tuple[str, ...]) -> TaskCode:
     machine, stage, script = machine_of(job.target), job.stage, ""
+    clock = Clock()
     with kernel.context(), ir.Location.unknown():
         module = ir.Module.parse(job.text)
         if stage == "linalg" and (job.unscheduled or job.goal == "affine"):
@@ -107,6 +127,7 @@ def _compile(job: TaskJob, kinds: tuple[str, ...]) -> TaskCode:
             planned = kernel.plan(module, machine, kinds, job.candidate, job.script)
             try:
                 script = kernel.to_scheduled(module, planned)
+                clock.passed("scheduled")
                 stage = _advance(module, "scheduled", job.goal, machine)
             except SCHEDULE_FAILURES as error:
                 raise error if job.given else ScheduleFailedError(planned.kind, error) from error
@@ -115,14 +136,20 @@ def _compile(job: TaskJob, kinds: tuple[str, ...]) -> TaskCode:
         if stage == job.goal:
             text = text_of(module.operation, verified=True)
             return TaskCode(facts, text.encode(), script)
+        clock.passed("llvm-mlir")
         code = kernel.to_llvm_ir(module)
+        clock.passed("llvm")
     if job.goal == "llvm":
         return TaskCode(facts, code.encode(), script)
     target = job.target
     keep_register_tiles()
     unroll = facts.kind in SKETCHED  # their inner loops are short; those of others are long, or copies
-    made = compile_ir(code, target.triple, target.cpu, target.features, emit=job.goal, unroll=unroll)
-    return TaskCode(facts, made, script)
+    where = (target.triple, target.cpu, target.features)
+    if job.goal == "object":
+        made, report = compile_kernel(code, *where, unroll=unroll)
+        clock.passed("object")
+        return TaskCode(facts, made, script, report=report, stages=clock.seconds)
+    return TaskCode(facts, compile_ir(code, *where, emit=job.goal, unroll=unroll), script)
 
 
 def _advance(module: ir.Module, stage: str, goal: str, machine: Machine) -> str:

@@ -16,6 +16,7 @@ GRAPH_PASSES: dict[str, str] = {
     "ansorc-move-transposes": "ansorc.dialect_passes.graph.move_transposes:run",
     "ansorc-sink-reshapes": "ansorc.dialect_passes.graph.sink_reshapes:run",
     "ansorc-pad-channels": "ansorc.dialect_passes.graph.pad_channels:run",
+    "ansorc-pad-columns": "ansorc.dialect_passes.graph.pad_columns:run",
     "ansorc-form-tasks": "ansorc.dialect_passes.graph.form_tasks:run",
 }
 """Passes `run(module, weights)`, which read and change the numbers beside the IR too."""

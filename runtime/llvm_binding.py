@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import llvmlite.binding as llvm
+
+SPILL = re.compile(r"(?:#|//|@|;) *(\d+)-byte (?:Folded )?Spill")
+VECTOR_BYTES = 16
+"""Least bytes of a spilled register that is a vector."""
+
+
+@dataclass(frozen=True)
+class CodeReport:
+    """What code generation made of a kernel."""
+
+    text_bytes: int
+    """Bytes of instructions."""
+    vector_spills: int
+    """Instructions that store a vector register to the stack for want of registers."""
 
 
 @cache
 def _initialize() -> None:
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
+    llvm.initialize_native_asmparser()
 
 
 @cache
@@ -50,16 +67,46 @@ def compile_ir(
     Without `unroll`, loops keep their shape: LLVM unrolls copies of constant extents into kilobytes of moves.
     """
     machine = _machine(triple, cpu, features, level)
-    module = _parse(text, triple, machine)
-    options = llvm.create_pipeline_tuning_options(speed_level=level)
-    options.loop_unrolling = unroll
-    builder = llvm.create_pass_builder(machine, options)
-    builder.getModulePassManager().run(module, builder)
+    module = _optimised(text, triple, machine, level, unroll)
     if emit == "llvm":
         return str(module).encode()
     if emit == "asm":
         return machine.emit_assembly(module).encode()
     return machine.emit_object(module)
+
+
+def compile_kernel(
+    text: str, triple: str, cpu: str, features: str, *, level: int = 3, unroll: bool = True
+) -> tuple[bytes, CodeReport]:
+    """Optimise LLVM IR and emit an object, and say what is in it."""
+    machine = _machine(triple, cpu, features, level)
+    module = _optimised(text, triple, machine, level, unroll)
+    machine.set_asm_verbosity(True)
+    native = llvm.Target.from_triple(triple).name == llvm.Target.from_default_triple().name
+    again = "" if native else str(module)
+    assembly = machine.emit_assembly(module)
+    # Generating code takes many times longer than assembling it, which LLVM can do for the machine it runs on.
+    code = machine.emit_object(_assembled(assembly, triple, machine) if native else _parse(again, triple, machine))
+    spills = sum(int(found[1]) >= VECTOR_BYTES for found in SPILL.finditer(assembly))
+    return code, CodeReport(_text_bytes(code), spills)
+
+
+def _optimised(text: str, triple: str, machine: llvm.TargetMachine, level: int, unroll: bool) -> llvm.ModuleRef:
+    module = _parse(text, triple, machine)
+    options = llvm.create_pipeline_tuning_options(speed_level=level)
+    options.loop_unrolling = unroll
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+    return module
+
+
+def _assembled(assembly: str, triple: str, machine: llvm.TargetMachine) -> llvm.ModuleRef:
+    quoted = assembly.replace("\\", "\\5C").replace('"', "\\22").splitlines()
+    return _parse("\n".join(f'module asm "{line}"' for line in quoted), triple, machine)
+
+
+def _text_bytes(code: bytes) -> int:
+    return sum(s.size() for s in llvm.ObjectFileRef.from_data(code).sections() if s.is_text())
 
 
 def link_ir(texts: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ansorc.compiler.target import usable_cores
 from ansorc.compiler.workers import Job, JobResult, run_jobs
-from ansorc.tools.candidate_pairs import OPERATORS, Outcome, Pair, draw
+from ansorc.tools.candidate_pairs import OPERATORS, Compiled, Outcome, Pair, draw
 from ansorc.tools.measure import processor
 from ansorc.tools.progress import ProgressLine
 
@@ -89,12 +89,22 @@ def table(drawn: list[Pair], results: list[JobResult]) -> list[str]:
                 remarks.append(f"{name}: failed: {result.failure.reason}")
             elif not result.value.error <= 1:
                 remarks.append(f"{name}: wrong by {result.value.error:.2g} tolerances: {result.value.candidates}")
-    seconds = [s for o in right for s in o.seconds]
-    if seconds:
-        middle, high = np.percentile(seconds, [50, 95])
-        largest = max(o.bytes for o in right) / 1024
-        lines.append(
-            f"a candidate compiles in {1e3 * middle:.0f} ms (median), {1e3 * high:.0f} ms (95th percentile), "
-            f"{max(seconds):.1f} s (longest); its object has up to {largest:.0f} KB"
-        )
-    return [*lines, *remarks]
+    return [*lines, *code_lines([c for o in right for c in o.compiled]), *remarks]
+
+
+def code_lines(compiled: list[Compiled]) -> list[str]:
+    """Return what compiling took, stage by stage, and how large the code is."""
+    if not compiled:
+        return []
+    seconds, sizes = [c.seconds for c in compiled], [c.text_bytes for c in compiled]
+    middle, high = np.percentile(seconds, [50, 95])
+    stages = {name: 1e3 * float(np.median([c.stages[name] for c in compiled])) for name in compiled[0].stages}
+    ratios = np.percentile([c.predicted_bytes / c.text_bytes for c in compiled], [5, 50, 95])
+    spilled = [c.vector_spills for c in compiled if c.vector_spills]
+    return [
+        f"a candidate compiles in {1e3 * middle:.0f} ms (median), {1e3 * high:.0f} ms (95th percentile), "
+        f"{max(seconds):.1f} s (longest); medians to {', '.join(f'{n} {ms:.0f} ms' for n, ms in stages.items())}",
+        f"its code has {np.median(sizes) / 1024:.1f} KiB (median), {max(sizes) / 1024:.1f} KiB (largest); "
+        f"predicted over real size: {ratios[1]:.2f} (median), {ratios[0]:.2f} to {ratios[2]:.2f} (5th to 95th percentile)",
+        f"{len(spilled)} of {len(compiled)} spill vectors, up to {max(spilled, default=0)} times in their code",
+    ]

@@ -59,6 +59,8 @@ class OpFigures:
     """Our time with default schedules, where candidates were sampled."""
     others: float = 0.0
     """Cores that other processes kept busy in the meantime."""
+    sampled: tuple[str, ...] = ()
+    """Of each task whose candidates were sampled, which was the best, and what code they have."""
 
     def gflops(self, engine: str) -> float | None:
         """Return the GFLOP/s of an engine."""
@@ -163,7 +165,8 @@ def ops(
     for size in BATCHES[batch]:
         for name, workload in chosen:
             figures.append(measure(name, workload, size, present, threads, limits, samples, seed))
-            click.echo(json.dumps(asdict(figures[-1])) if as_json else row_text(cells(figures[-1])))
+            lines = [row_text(cells(figures[-1])), *(f"    {line}" for line in figures[-1].sampled)]
+            click.echo(json.dumps(asdict(figures[-1])) if as_json else "\n".join(lines))
     if not as_json:
         click.echo("\n" + "\n".join(means_text(figures)))
     if picture is not None:
@@ -223,6 +226,7 @@ def measure(
     return OpFigures(
         suite, workload.operator, workload.name, batch, flops / 1e9, flops / case.touched,
         limits.bound(flops, case.touched), ms, errors, failures, default, others,
+        tuple(t.summary for t in tasks if t.timed),
     )  # fmt: skip
 
 

@@ -6,9 +6,8 @@ import dataclasses
 import math
 import random
 import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +37,22 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Compiled:
+    """What code generation made of a candidate."""
+
+    stages: Mapping[str, float]
+    """Seconds that each stage took."""
+    text_bytes: int
+    predicted_bytes: float
+    vector_spills: int
+
+    @property
+    def seconds(self) -> float:
+        """From decisions to an object file."""
+        return sum(self.stages.values())
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a pair came to."""
 
@@ -45,10 +60,8 @@ class Outcome:
     """JSON of those of its tasks that have a space."""
     error: float
     """Largest difference from float64, over the tolerance."""
-    seconds: tuple[float, ...] = field(default=())
-    """Time to compile each task that has a candidate."""
-    bytes: int = 0
-    """The largest object of such a task."""
+    compiled: tuple[Compiled, ...] = ()
+    """What became of each task that has a candidate."""
 
 
 def _convolution(r: random.Random, dims: int, **fixed: object) -> Workload:
@@ -122,17 +135,16 @@ def check(pair: Pair) -> Outcome:
     source = to_tasks(read(case.model, options), options)
     codes: dict[str, TaskCode] = {}
     drawn: list[Candidate] = []
-    seconds: list[float] = []
-    largest = 0
+    compiled: list[Compiled] = []
     for name, text in source.code.items():
         spaces = spaces_of_task(text, machine)
-        candidate = generator.choice(spaces).sample(generator) if spaces else None
-        start = time.perf_counter()
-        codes[name] = compile_task(TaskJob(text, "linalg", "object", options.target, candidate=candidate))
-        if candidate is not None:
+        space = generator.choice(spaces) if spaces else None
+        candidate = space.sample(generator) if space is not None else None
+        code = codes[name] = compile_task(TaskJob(text, "linalg", "object", options.target, candidate=candidate))
+        if space is not None and candidate is not None and code.report is not None:
             drawn.append(candidate)
-            seconds.append(time.perf_counter() - start)
-            largest = max(largest, len(codes[name].code))
+            predicted = space.properties(candidate).code_bytes
+            compiled.append(Compiled(code.stages, code.report.text_bytes, predicted, code.report.vector_spills))
     with tempfile.TemporaryDirectory(prefix="ansorc-") as folder:
         path = Path(folder) / "pair.so"
         link_tasks(source, codes, options, path)
@@ -143,7 +155,7 @@ def check(pair: Pair) -> Outcome:
     error = abs(result.reshape(expected.shape).astype(np.float64) - expected).max(initial=0.0)
     allowed = tolerance(steps, more) * scale(pair, expected)
     ratio = float(error / allowed) if np.isfinite(error) else math.inf
-    return Outcome(tuple(c.to_json() for c in drawn), ratio, tuple(seconds), largest)
+    return Outcome(tuple(c.to_json() for c in drawn), ratio, tuple(compiled))
 
 
 def scale(pair: Pair, expected: Array) -> float:

@@ -40,6 +40,14 @@ class Sampled:
     timed: int
     wrong: int
     failed: int
+    code: str = ""
+    """What compiling them took, and how many of them spill."""
+
+    @property
+    def summary(self) -> str:
+        """One line."""
+        kind = "the default" if self.best is None else self.best.sketch.kind
+        return f"{self.task}: {kind} {self.best_ms:.4f} ms, default {self.default_ms:.4f} ms; {self.code}"
 
 
 def tasks_of(case: Case) -> Mapping[str, str]:
@@ -84,7 +92,20 @@ def _sample(name: str, text: str, count: int, seed: int, threads: int) -> Sample
         best_ms, default_ms = (1e3 * statistics.median(times) for times in zip(*pairs, strict=True))
         if best_ms >= default_ms:
             best, best_ms = None, default_ms
-    return Sampled(name, default_ms, best_ms, best, len(chosen) - wrong - failed, wrong, failed)
+    code = _code_of([r.value for r in results if r.failure is None], fastest.code)
+    return Sampled(name, default_ms, best_ms, best, len(chosen) - wrong - failed, wrong, failed, code)
+
+
+def _code_of(made: Sequence[TaskCode], best: TaskCode) -> str:
+    reports = [code.report for code in made if code.report is not None]
+    if not reports or best.report is None:
+        return ""
+    spilling = sum(r.vector_spills > 0 for r in reports)
+    seconds = statistics.median(sum(code.stages.values()) for code in made)
+    return (
+        f"the best has {best.report.text_bytes / 1024:.1f} KiB of code and {best.report.vector_spills} vector spills; "
+        f"{spilling} of {len(reports)} spill; a candidate compiles in {1e3 * seconds:.0f} ms (median)"
+    )
 
 
 def _equal(result: np.ndarray, expected: np.ndarray) -> bool:

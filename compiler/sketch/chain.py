@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 
 from mlir import ir
 
-from ansorc.compiler.sketch import chain_cost
+from ansorc.compiler.sketch import chain_cost, chain_properties
 from ansorc.compiler.sketch.candidate import Candidate, Sketch
 from ansorc.compiler.sketch.chain_nest import ChainNest, chain_nest, space
 from ansorc.compiler.sketch.chain_steps import ChainScript, Each, Loops, Multiply, Panels, Rows
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
+from ansorc.compiler.sketch.properties import Properties
 from ansorc.compiler.sketch.steps import Step
 from ansorc.dialect_passes.ir_walk import collect, segments
 from ansorc.dialect_passes.schedule import pack_panels, prepare_chain, split_loops
@@ -71,6 +72,9 @@ class ChainKind(Kind[ChainNest]):
     def parts(self, nest: ChainNest, machine: Machine, values: Values) -> Mapping[str, float]:
         cost = chain_cost.estimate(nest, machine, values)
         return {"FMA ports": cost.arithmetic, "L2": cost.l2, "memory": cost.memory}
+
+    def properties(self, nest: ChainNest, machine: Machine, values: Values) -> Properties:
+        return chain_properties.properties(nest, machine, values)
 
     def prepare(self, function: ir.Operation, values: Values) -> dict[int, Packing]:
         chain = analyse(function)

@@ -57,7 +57,7 @@ def choose(nest: ChainNest, machine: Machine) -> tuple[dict[str, int], float] | 
                 packs = [decisions[f"pack_{k}"].options(nest, machine, made) for k, _ in nest.products]
                 for packed in combinations(*packs):
                     full = {**made, **{f"pack_{k}": v for (k, _), v in zip(nest.products, packed, strict=True)}}
-                    cycles = estimate(nest, machine, full).cycles * imbalance(_chunks(nest, full))
+                    cycles = estimate(nest, machine, full).cycles * imbalance(chunk_count(nest, full))
                     if best is None or cycles < best[0]:
                         best = (cycles, full)
     if best is None:
@@ -75,7 +75,7 @@ def _blocks(nest: ChainNest, machine: Machine, chosen: Values) -> list[dict[str,
     return found
 
 
-def _chunks(nest: ChainNest, values: Values) -> int:
+def chunk_count(nest: ChainNest, values: Values) -> int:
     blocks = prod(nest.extents[c] // values[f"block_{c}"] for c in nest.rows)
     return blocks * prod(nest.extents[c] for c in nest.batch)
 
@@ -99,7 +99,7 @@ def estimate(nest: ChainNest, machine: Machine, values: Values) -> Cost:
                 arithmetic += rows * ROW_CYCLES
             if kept > machine.l1_bytes / 2:
                 l2 += points * nest.element_bytes / L2_BYTES_A_CYCLE
-    arithmetic += _chunks(nest, values) * CHUNK_CYCLES / 40
+    arithmetic += chunk_count(nest, values) * CHUNK_CYCLES / 40
     touched = nest.argument_bytes + nest.result_bytes
     memory = (touched + nest.result_bytes) / MEMORY_BYTES_A_CYCLE
     return Cost(arithmetic, l2, memory if touched > machine.l2_bytes / 2 else memory / 4)

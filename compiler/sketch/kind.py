@@ -13,6 +13,7 @@ from mlir import ir
 
 from ansorc.compiler.errors import IllegalDecisionError
 from ansorc.compiler.sketch.candidate import Candidate, Sketch
+from ansorc.compiler.sketch.properties import Properties
 from ansorc.compiler.sketch.steps import Values
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
 from ansorc.dialect_passes.schedule.machine import Machine
@@ -104,6 +105,10 @@ class Kind(ABC, Generic[N]):
         """Return what the model's estimate of a candidate is made of: cycles by what they wait for."""
 
     @abstractmethod
+    def properties(self, nest: N, machine: Machine, values: Values) -> Properties:
+        """Return what is known of a candidate without lowering it."""
+
+    @abstractmethod
     def prepare(self, function: ir.Operation, values: Values) -> dict[int, Packing]:
         """Bring the operations of a described task into the form that the script of a candidate assumes.
 
@@ -137,7 +142,8 @@ class TaskSpace(Generic[N]):
 
         def walk(chosen: dict[str, int], made: int) -> Iterator[Candidate]:
             if made == len(decisions):
-                yield Candidate(sketch, tuple(chosen.items()))
+                if not self.kind.properties(self.nest, self.machine, chosen).too_large:
+                    yield Candidate(sketch, tuple(chosen.items()))
                 return
             for value in decisions[made].options(self.nest, self.machine, chosen):
                 yield from walk({**chosen, decisions[made].name: value}, made + 1)
@@ -156,6 +162,8 @@ class TaskSpace(Generic[N]):
             if value is None:
                 return None
             chosen[decision.name] = value
+        if self.kind.properties(self.nest, self.machine, chosen).too_large:
+            return None
         return Candidate(self.kind.sketch(self.nest), tuple(chosen.items()))
 
     def neighbours(self, candidate: Candidate) -> Iterator[Candidate]:
@@ -185,7 +193,12 @@ class TaskSpace(Generic[N]):
         if unknown:
             name = min(unknown)
             return IllegalDecisionError(name, candidate.values[name], "no decision of this name")
-        return None
+        too_large = self.properties(candidate).too_large
+        return IllegalDecisionError("code", too_large, "less unrolling, or smaller tiles") if too_large else None
+
+    def properties(self, candidate: Candidate) -> Properties:
+        """Return what is known of a legal candidate without lowering it."""
+        return self.kind.properties(self.nest, self.machine, candidate.values)
 
     def choose(self) -> Choice | None:
         """Return the default candidate of this kind."""

@@ -23,6 +23,7 @@ from ansorc.compiler.sketch.candidate import Candidate, Sketch
 from ansorc.compiler.sketch.decisions import LEAST_LANES, MAX_VECTORS, divisors
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
 from ansorc.compiler.sketch.loop_nest import body_cycles
+from ansorc.compiler.sketch.properties import KERNEL_BYTES, Properties, tile_code_bytes
 from ansorc.compiler.sketch.split_step import SplitRows
 from ansorc.dialect_passes.ir_walk import segments
 from ansorc.dialect_passes.schedule import split_reduction
@@ -138,6 +139,26 @@ class SplitReduction(Kind[Reduction]):
             "combining": rows * (parts * max(vectors, FMA_LATENCY) + 50 * vectors),
             "barriers": 2 * SECTION_CYCLES,
         }
+
+    def properties(self, nest: Reduction, machine: Machine, values: Values) -> Properties:
+        rows, width, parts = prod(nest.rows), values["lanes"] * values["vectors"], values["parts"]
+        size = rows * nest.length * nest.operands * nest.element_bytes
+        chunks = rows * parts
+        code = KERNEL_BYTES + tile_code_bytes(1, values["vectors"], values["unroll"], 1, nest.cycles)
+        return Properties(
+            flops=float(2 * rows * nest.length),
+            registers=2 * values["vectors"],
+            vector_efficiency=values["lanes"] / machine.lanes(nest.element_bytes),
+            chunks=chunks,
+            balance=1 / imbalance(chunks),
+            tile_footprint=float(width * (nest.operands + 1) * nest.element_bytes),
+            chunk_footprint=float(size / chunks),
+            task_footprint=float(size + chunks * width * nest.element_bytes),
+            l1_bytes=float(size + 2 * chunks * width * nest.element_bytes),
+            l2_bytes=float(size),
+            memory_bytes=float(size if size > machine.l2_bytes / 2 else 0),
+            code_bytes=code,
+        )
 
     def prepare(self, function: ir.Operation, values: Values) -> dict[int, Packing]:
         split_reduction.run(function, values["parts"], values["vectors"], values["lanes"])

@@ -36,6 +36,7 @@ from ansorc.compiler.sketch.decisions import (
     divisors,
 )
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
+from ansorc.compiler.sketch.properties import KERNEL_BYTES, Properties, tile_code_bytes
 from ansorc.compiler.sketch.winograd_step import Winograd, footprint
 from ansorc.dialect_passes.lower import prefetch
 from ansorc.dialect_passes.schedule import winograd
@@ -60,6 +61,8 @@ SECTION_CYCLES = 2_000.0
 WEIGHT_BYTES_A_CYCLE = 4.0
 """The weights are (a / 3)^2 times those of the direct algorithm, and in a network come from memory."""
 WANTED_CHUNKS = 8
+TRANSFORM_CODE_BYTES = {2: 3700, 4: 4200, 6: 11_000}
+"""Of both transforms, straight-line code, for tiles at an edge or inside."""
 
 
 @dataclass(frozen=True, order=True)
@@ -185,6 +188,40 @@ class WinogradKind(Kind[Convolution3x3]):
         return dict(
             zip(("FMA ports", "transforms", "memory", "barriers"), costs(nest, machine, values)[:4], strict=True)
         )
+
+    def properties(self, nest: Convolution3x3, machine: Machine, values: Values) -> Properties:
+        m, rows, lanes, vectors = (values[name] for name in ("m", "rows", "lanes", "vectors"))
+        y, x = tiles_of(nest, m)
+        known, points, size = matrices(m, TAPS), (m + TAPS - 1) ** 2, nest.element_bytes
+        tiles, images = prod(nest.lead) * y * x, prod(nest.read) * y * x
+        steps = prod(nest.taps) * nest.channels
+        tile, width = values["tile_x"] * values["tile_y"], lanes * vectors
+        transforms = 2 * (np.count_nonzero(known.input) * images * nest.channels * (m + TAPS - 1))
+        transforms += np.count_nonzero(known.output) * tiles * nest.filters * (2 * m + TAPS - 1)
+        between = points * (images * nest.channels + tiles * nest.filters) * size
+        weights, panel = points * steps * nest.filters * size, steps * width * size
+        outside = (prod(nest.read) * nest.height * nest.width * nest.channels) * size
+        outside += prod(nest.lead) * nest.height * nest.width * nest.filters * size
+        register_tiles = points * tiles // tile * (nest.filters // width)
+        chunks = prod(nest.lead) * y // rows if rows else points * (nest.filters // width // values["chunk_blocks"])
+        kept = footprint(step(nest), values, size) + weights if rows else (tiles * width + steps * width) * size
+        near = between <= machine.l2_bytes or rows
+        kinds = len(pieces(nest.height, m)) * len(pieces(nest.width, m))
+        return Properties(
+            flops=float(2 * points * tiles * steps * nest.filters + transforms),
+            registers=tile * vectors + vectors + 1,
+            vector_efficiency=lanes / machine.lanes(size),
+            chunks=chunks,
+            balance=1 / imbalance(chunks),
+            tile_footprint=float(panel + tile * (steps + width) * size),
+            chunk_footprint=float(kept),
+            task_footprint=float(outside + weights + between),
+            l1_bytes=float(register_tiles * (steps * (tile + width) + tile * width) * size + 2 * between),
+            l2_bytes=float((register_tiles * panel if panel > 0.75 * machine.l1_bytes else 0) + 2 * between),
+            memory_bytes=float(weights + outside + (0 if near else 2 * between)),
+            code_bytes=KERNEL_BYTES + kinds * TRANSFORM_CODE_BYTES[m]
+            + tile_code_bytes(tile, vectors, values["unroll"], 1, 0.0),
+        )  # fmt: skip
 
     def prepare(self, function: ir.Operation, values: Values) -> dict[int, Packing]:
         task = analyse(function)

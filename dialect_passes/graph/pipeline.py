@@ -12,6 +12,7 @@ from ansorc.dialect_passes.graph import (
     form_tasks,
     move_transposes,
     pad_channels,
+    pad_columns,
     sink_reshapes,
 )
 from ansorc.dialect_passes.ir_walk import collect
@@ -26,6 +27,7 @@ PASSES: tuple[Callable[[ir.Module, dict[str, np.ndarray]], None], ...] = (
     sink_reshapes.run,  # views of views are one view now
     fold_constants.run,  # biases that were expanded
     pad_channels.run,
+    pad_columns.run,
 )
 
 

@@ -23,11 +23,9 @@ VECTORIZE = script(
     f"  transform.bufferization.eliminate_empty_tensors %m : {OP}",
 )
 
+# Canonicalization in between keeps the other sets small: half of the time of one set after the other.
 LOWER_VECTORS = script(
     match_ops("%f", "func.func"),
-    patterns("%f", "canonicalization"),
-    cse("%f"),
-    patterns("%f", "canonicalization"),
     patterns("%f", 'vector.lower_contraction lowering_strategy = "outerproduct"'),
     patterns(
         "%f",
@@ -36,12 +34,9 @@ LOWER_VECTORS = script(
         "vector.lower_broadcast",
         'vector.lower_multi_reduction lowering_strategy = "innerparallel"',
         "vector.transfer_permutation_patterns",
-    ),
-    patterns(
-        "%f",
         "vector.transfer_to_scf max_transfer_rank = 1 full_unroll = true",
         "vector.lower_transfer max_transfer_rank = 1",
+        "canonicalization",
     ),
-    patterns("%f", "canonicalization"),
     cse("%f"),
 )

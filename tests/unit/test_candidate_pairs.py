@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from ansorc.compiler.workers import Failure, JobResult
 from ansorc.tools import bench_candidates
-from ansorc.tools.candidate_pairs import OPERATORS, Outcome, check, draw, tolerance
+from ansorc.tools.candidate_pairs import OPERATORS, Compiled, Outcome, check, draw, tolerance
 
 
 def test_the_same_seed_draws_the_same() -> None:
@@ -23,7 +23,7 @@ def test_random_candidates_are_right(operator: str) -> None:
     for pair in draw(2, 11, [operator]):
         outcome = check(pair)
         assert outcome.error <= 1, outcome.candidates
-        assert len(outcome.seconds) == len(outcome.candidates)
+        assert len(outcome.compiled) == len(outcome.candidates)
 
 
 def test_a_wrong_result_is_noticed() -> None:
@@ -49,7 +49,7 @@ def test_the_tolerance_grows_with_the_sum() -> None:
 @pytest.mark.parametrize("what", ["right", "wrong", "failed"])
 def test_the_exit_code_says_whether_all_were_right(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def run_jobs(_entry: str, jobs: Sequence[Any], *_rest: Any) -> list[JobResult]:
-        good = Outcome(("{}",), 0.1, (0.1,), 1000)
+        good = Outcome(("{}",), 0.1, (Compiled({"scheduled": 0.1, "object": 0.2}, 1000, 1500.0, 3),))
         last = {
             "right": JobResult("1", good),
             "wrong": JobResult("1", dataclasses.replace(good, error=float("nan"))),

@@ -1,0 +1,62 @@
+"""The properties of a chain's candidate."""
+
+from __future__ import annotations
+
+from math import prod
+
+from ansorc.compiler.sketch.analytic import imbalance
+from ansorc.compiler.sketch.chain_cost import chunk_count, panel_bytes
+from ansorc.compiler.sketch.chain_nest import ChainNest
+from ansorc.compiler.sketch.kind import Values
+from ansorc.compiler.sketch.properties import KERNEL_BYTES, TILE_BYTES, Properties, tile_code_bytes
+from ansorc.dialect_passes.schedule.machine import Machine
+
+STAGE_CODE_BYTES = 60
+"""Of an elementwise stage, for half a cycle of its body and a row that is taken at once."""
+PACK_CODE_BYTES = 3000
+
+
+def properties(nest: ChainNest, machine: Machine, values: Values) -> Properties:
+    """Compute what is known of a candidate, in closed form."""
+    size, lanes = nest.element_bytes, values["lanes"]
+    rows = prod(nest.extents[c] for c in (*nest.batch, *nest.rows))
+    block_rows = prod(values[f"block_{c}"] for c in nest.rows)
+    innermost = values[f"block_{nest.rows[-1]}"]
+    chunks = chunk_count(nest, values)
+    flops = l1 = l2 = 0.0
+    code, registers, panels, tile_footprint = float(KERNEL_BYTES), 0, 0, 0.0
+    for k, stage in enumerate(nest.stages):
+        points = prod(nest.extents[c] for c in stage.loops)
+        flops += (2 if stage.product is not None else 2 * stage.cycles) * points
+        if stage.product is None:
+            l1 += 2 * points * size
+            code += TILE_BYTES + STAGE_CODE_BYTES * 2 * stage.cycles * values["row_tile"]
+            continue
+        vectors, tile = values[f"vectors_{stage.product.columns}"], values[f"tile_{k}"]
+        width, steps = lanes * vectors, prod(nest.extents[c] for c in stage.reduced)
+        panel, reads = steps * width * size, points / (tile * width)
+        registers = max(registers, tile * vectors + vectors + 1)
+        tile_footprint = max(tile_footprint, float(panel + tile * (steps + width) * size))
+        l1 += reads * (tile + width) * size
+        l2 += reads / steps * panel if panel > 0.75 * machine.l1_bytes else 0
+        panels += panel_bytes(nest, k)
+        sizes = {tile, innermost % tile} - {0}
+        cycles = nest.stages[stage.product.root].cycles
+        code += sum(tile_code_bytes(s, vectors, values["unroll"], 1, cycles) for s in sizes)
+        code += PACK_CODE_BYTES * values[f"pack_{k}"]
+    touched = float(nest.argument_bytes + nest.result_bytes)
+    kept = block_rows * nest.row_bytes
+    return Properties(
+        flops=flops,
+        registers=registers,
+        vector_efficiency=lanes / machine.lanes(size),
+        chunks=chunks,
+        balance=1 / imbalance(chunks),
+        tile_footprint=tile_footprint,
+        chunk_footprint=float(kept + panels + block_rows / rows * touched),
+        task_footprint=touched + panels,
+        l1_bytes=l1,
+        l2_bytes=l2 + (2.0 * rows / block_rows * kept if kept > machine.l1_bytes / 2 else 0),
+        memory_bytes=touched if touched > machine.l2_bytes / 2 else 0.0,
+        code_bytes=code,
+    )

@@ -1,0 +1,66 @@
+"""The properties of a register-tiled candidate."""
+
+from __future__ import annotations
+
+from math import prod
+
+from ansorc.compiler.sketch import analytic
+from ansorc.compiler.sketch.decisions import accumulators, tileable
+from ansorc.compiler.sketch.kind import Values
+from ansorc.compiler.sketch.loop_nest import LoopNest, Operand
+from ansorc.compiler.sketch.properties import KERNEL_BYTES, Properties, tile_code_bytes
+from ansorc.dialect_passes.schedule.machine import Machine
+
+PACK_CODE_BYTES = 1500
+
+
+def properties(nest: LoopNest, machine: Machine, values: Values) -> Properties:
+    """Compute what is known of a candidate, in closed form."""
+    lanes, vectors, steps = values["lanes"], values["vectors"], max(1, nest.steps)
+    blocks = nest.parallel[-1] // (lanes * vectors)
+    width, unrolled = lanes * vectors, values["unroll"]
+    panel = steps * width * nest.element_bytes if nest.contraction else 0
+    window = prod(nest.reductions[:-1]) if nest.contraction else max(1, steps // unrolled)
+    loads = stores = l2 = tiles = 0.0
+    code = KERNEL_BYTES + PACK_CODE_BYTES * values["pack"]
+    sizes: set[tuple[int, ...]] = set()
+    for size, times in analytic.tile_kinds(nest, values):
+        rows, count = prod(size), times * blocks
+        loads += count * steps * (rows + (width if nest.contraction else 0)) * nest.element_bytes
+        stores += count * rows * width * nest.element_bytes
+        tiles += times
+        l2 += count * (0 if panel <= 0.75 * machine.l1_bytes else panel)
+        if size not in sizes:
+            sizes.add(size)
+            code += tile_code_bytes(rows, vectors, unrolled, window, nest.epilogue_cycles)
+    tile = [values.get(f"tile_{k}", 1) if k in tileable(nest) else 1 for k in range(len(nest.outer))]
+    chunk = [values[f"chunk_{k}"] for k in range(len(nest.outer))]
+    chunks = analytic.chunk_count(nest, values)
+    held = vectors + 1 if nest.contraction else 1
+    return Properties(
+        flops=2.0 * prod(nest.parallel) * steps,
+        registers=accumulators(values) + held,
+        vector_efficiency=lanes / machine.lanes(nest.element_bytes),
+        chunks=chunks,
+        balance=1 / analytic.imbalance(chunks),
+        tile_footprint=_touched(nest, [*tile, width]),
+        chunk_footprint=_touched(nest, [*chunk, width * values["chunk_blocks"]]),
+        task_footprint=float(sum(o.size for o in nest.operands)),
+        l1_bytes=loads + stores,
+        l2_bytes=l2 + analytic.input_bytes(nest),
+        memory_bytes=analytic.memory_bytes(nest, machine, values, panel, int(tiles)),
+        code_bytes=code,
+    )
+
+
+def _touched(nest: LoopNest, parallel: list[int]) -> float:
+    """Return the bytes of all operands that so many iterations of each parallel loop touch."""
+    extents = [*parallel, *nest.reductions]
+    return float(sum(_operand_bytes(o, extents, nest.element_bytes) for o in nest.operands))
+
+
+def _operand_bytes(operand: Operand, extents: list[int], element_bytes: int) -> int:
+    moves = [(e, abs(s)) for e, s in zip(extents, operand.strides, strict=True) if s]
+    # Windows overlap: not more than what lies between the first byte and the last.
+    span = element_bytes + sum((e - 1) * s for e, s in moves)
+    return min(operand.size, span, element_bytes * prod(e for e, _ in moves))
