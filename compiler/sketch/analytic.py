@@ -85,14 +85,14 @@ def choose(nest: LoopNest, machine: Machine) -> tuple[dict[str, int], float] | N
     for tiles in _tiles(nest, machine, {"lanes": lanes[0]}):
         wanted = _wanted_chunks(nest, machine, tiles)
         for chosen in _walks(nest, tiles, wanted):
-            cycles = estimate(nest, machine, chosen).cycles * imbalance(_chunks(nest, chosen), wanted)
+            cycles = estimate(nest, machine, chosen).cycles * imbalance(chunk_count(nest, chosen), wanted)
             key = (cycles, -accumulators(chosen))
             if best is None or key < best[:2]:
                 best = (*key, chosen)
     if best is None:
         return None
     chosen = best[2]
-    for name in ("unroll", "prefetch"):
+    for name in ("part", "unroll", "prefetch"):
         chosen[name] = decisions[name].default(nest, machine, chosen)
     return chosen, best[0]
 
@@ -131,7 +131,7 @@ def imbalance(chunks: int, most: int = MAX_CHUNKS) -> float:
     return sum(-(-chunks // t) * t / chunks for t in threads) / len(threads)
 
 
-def _chunks(nest: LoopNest, values: Values) -> int:
+def chunk_count(nest: LoopNest, values: Values) -> int:
     return prod(e // values[name] for name, e in _extents(nest, values).items())
 
 
@@ -178,13 +178,13 @@ def estimate(nest: LoopNest, machine: Machine, values: Values) -> Cost:
     tiles, arithmetic, l2 = 0, 0.0, 0.0
     panel = steps * vectors * vector_bytes if nest.contraction else 0
     fetched = panel / _panel_bytes_a_cycle(nest, machine, values, panel) if panel else 0.0
-    for sizes, times in _tile_kinds(nest, values):
+    for sizes, times in tile_kinds(nest, values):
         count, rows = times * blocks, prod(sizes)
         tiles += count
         arithmetic += count * (steps * _step_cycles(nest, machine, values, rows) + TILE_CYCLES)
         arithmetic += count * rows * vectors * (1 + nest.epilogue_cycles)
-        l2 += count * (fetched + _input_bytes(nest) * rows / max(1, prod(nest.outer)) / L2_BYTES_A_CYCLE)
-    memory = _memory_bytes(nest, machine, values, panel, tiles // blocks) / MEMORY_BYTES_A_CYCLE
+        l2 += count * (fetched + input_bytes(nest) * rows / max(1, prod(nest.outer)) / L2_BYTES_A_CYCLE)
+    memory = memory_bytes(nest, machine, values, panel, tiles // blocks) / MEMORY_BYTES_A_CYCLE
     if values.get("pack") and nest.packable is not None:
         # Most panels are read by another core than the one that wrote them.
         arithmetic += PACK_CYCLES + nest.packable.size * (2 / PACK_BYTES_A_CYCLE + 1 / MEMORY_BYTES_A_CYCLE)
@@ -208,7 +208,7 @@ def _panel_bytes_a_cycle(nest: LoopNest, machine: Machine, values: Values, panel
     return MEMORY_BYTES_A_CYCLE
 
 
-def _tile_kinds(nest: LoopNest, values: Values) -> Iterator[tuple[tuple[int, ...], int]]:
+def tile_kinds(nest: LoopNest, values: Values) -> Iterator[tuple[tuple[int, ...], int]]:
     """Yield (size in each tiled loop, how many) of the whole and the peeled register tiles of one block of channels."""
     tiled = tileable(nest)
     kinds: list[list[tuple[int, int]]] = []
@@ -238,12 +238,12 @@ def product_step_cycles(machine: Machine, rows: int, vectors: int, unrolled: int
     return cycles * SPILL_FACTOR if unrolled > 1 and spare < SPARE_REGISTERS else cycles
 
 
-def _input_bytes(nest: LoopNest) -> int:
+def input_bytes(nest: LoopNest) -> int:
     """Return the bytes of operands that are read by positions."""
     return sum(o.size for o in nest.operands[:-1] if any(o.strides[: len(nest.outer)]))
 
 
-def _memory_bytes(nest: LoopNest, machine: Machine, values: Values, panel: int, tiles: int) -> float:
+def memory_bytes(nest: LoopNest, machine: Machine, values: Values, panel: int, tiles: int) -> float:
     """Return the bytes that pass between the second cache and what lies behind it.
 
     Chunks follow each other with the positions innermost: neighbours share their blocks of channels.
@@ -252,7 +252,7 @@ def _memory_bytes(nest: LoopNest, machine: Machine, values: Values, panel: int, 
     positions = prod(e // values[f"chunk_{k}"] for k, e in enumerate(nest.outer))
     in_chunk = values["chunk_blocks"]
     room = machine.l2_bytes / 2
-    weights, read, written = panel * blocks, _input_bytes(nest), nest.operands[-1].size
+    weights, read, written = panel * blocks, input_bytes(nest), nest.operands[-1].size
     # How often all weights, and all of the input, are fetched.
     weight_times, read_times = 1, 1
     if panel * in_chunk > room:

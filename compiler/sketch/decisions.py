@@ -19,6 +19,11 @@ MAX_UNROLLED = 320
 OFTEN_READ = 320
 """Weights that are used so many times in a task cost little to wait for: 16 FMAs take as long as fetching them."""
 MOST_UNROLLED = 4
+LEAST_PART = 32
+"""Steps of a part of the reduction: fewer are not worth loading and storing the sums."""
+PARTS = (128, 256, 512)
+MAX_BLOCK_BYTES = 256 << 10
+"""Largest block of sums of a chunk: it lies on the stack of a thread."""
 SPARE_REGISTERS = 2
 """With fewer, LLVM spills when it interleaves the steps of an unrolled loop."""
 
@@ -94,6 +99,27 @@ class ChannelsInside(Decision[LoopNest]):
 
 
 @dataclass(frozen=True, order=True)
+class Part(Decision[LoopNest]):
+    """Iterations of the innermost reduction loop that all of a chunk takes before the next ones.
+
+    0 sums in registers from the first iteration to the last. Otherwise the panel of a part stays in the first cache,
+    and the sums of a chunk wait in a block for the next part.
+    """
+
+    def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
+        if not nest.contraction:
+            return (0,)
+        width = chosen["lanes"] * chosen["vectors"]
+        block = width * chosen["chunk_blocks"] * prod(chosen[f"chunk_{k}"] for k in range(len(nest.outer)))
+        if block * nest.element_bytes > MAX_BLOCK_BYTES:
+            return (0,)
+        steps = nest.reductions[-1]
+        useful = [d for d in divisors(steps) if LEAST_PART <= d < steps]
+        near = (max((d for d in useful if d <= size), default=0) for size in PARTS)
+        return (0, *sorted({d for d in near if d}))
+
+
+@dataclass(frozen=True, order=True)
 class UnrollReduction(Decision[LoopNest]):
     """How often the innermost reduction loop is unrolled; for a window without channels, whether all of it is.
 
@@ -113,7 +139,7 @@ class UnrollReduction(Decision[LoopNest]):
             if spare_registers(nest, machine, chosen) >= SPARE_REGISTERS
             else (1, 2, MOST_UNROLLED)
         )
-        return tuple(f for f in order if nest.reductions[-1] % f == 0)
+        return tuple(f for f in order if (chosen["part"] or nest.reductions[-1]) % f == 0)
 
 
 @dataclass(frozen=True, order=True)
@@ -159,7 +185,7 @@ def space(nest: LoopNest) -> tuple[Decision[LoopNest], ...]:
     chunks = [Chunk("chunk_blocks", "blocks", "")]
     chunks += [Chunk(f"chunk_{k}", str(k), named.get(k, "")) for k in range(len(nest.outer))]
     return (Lanes("lanes"), Vectors("vectors"), PackOperand("pack"), *tiles, *chunks, ChannelsInside("channels_inside"),
-            UnrollReduction("unroll"), Prefetch("prefetch"))  # fmt: skip
+            Part("part"), UnrollReduction("unroll"), Prefetch("prefetch"))  # fmt: skip
 
 
 def tileable(nest: LoopNest) -> Sequence[int]:

@@ -11,12 +11,13 @@ from math import prod
 
 from mlir import ir
 
-from ansorc.compiler.sketch import analytic
+from ansorc.compiler.sketch import analytic, tile_properties
 from ansorc.compiler.sketch.candidate import Candidate, Sketch
 from ansorc.compiler.sketch.decisions import space, tileable
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
 from ansorc.compiler.sketch.loop_nest import LoopNest, loop_nest
-from ansorc.compiler.sketch.steps import Block, Pack, Parallel, Peel, Reduce, Script, Walk
+from ansorc.compiler.sketch.properties import Properties
+from ansorc.compiler.sketch.steps import Accumulate, Block, Pack, Parallel, Peel, Reduce, Script, Walk
 from ansorc.dialect_passes.ir_walk import collect
 from ansorc.dialect_passes.lower import prefetch
 from ansorc.dialect_passes.schedule import block_channels, pack_operand
@@ -48,9 +49,11 @@ class RegisterTile(Kind[LoopNest]):
         chunks = ("chunk_blocks", *(f"chunk_{k}" for k in range(len(nest.outer))))
         operand = nest.packable
         pack = (Pack("pack", len(operand.shape) - 1, operand.shape[-2]),) if operand is not None else ()
-        steps = (Block("lanes", "vectors"), *pack, Parallel(chunks), Walk(tiles, "channels_inside"))
+        steps = (Block("lanes", "vectors"), *pack, Parallel(chunks))
+        accumulate = (Accumulate("part"),) if nest.contraction else ()
+        walk = (*accumulate, Walk(tiles, "channels_inside"))
         reduce = (Reduce("unroll", not nest.contraction),) if nest.reductions else ()
-        return Sketch(self.name, nest.parallel, nest.reductions, (*steps, *reduce, Peel(tiles)))
+        return Sketch(self.name, nest.parallel, nest.reductions, (*steps, *walk, *reduce, Peel(tiles)))
 
     def space(self, nest: LoopNest) -> Sequence[Decision[LoopNest]]:
         return space(nest)
@@ -65,6 +68,9 @@ class RegisterTile(Kind[LoopNest]):
     def parts(self, nest: LoopNest, machine: Machine, values: Values) -> Mapping[str, float]:
         cost = analytic.estimate(nest, machine, values)
         return {"FMA ports": cost.arithmetic, "L2": cost.l2, "memory": cost.memory}
+
+    def properties(self, nest: LoopNest, machine: Machine, values: Values) -> Properties:
+        return tile_properties.properties(nest, machine, values)
 
     def prepare(self, function: ir.Operation, values: Values) -> dict[int, Packing]:
         task, lanes, vectors = analyse(function), values["lanes"], values["vectors"]

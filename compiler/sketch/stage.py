@@ -63,5 +63,12 @@ class Stage:
         self.handles[part] = fused
         return into
 
+    def apart(self, part: str) -> Stage:
+        """Return a stage of its own for a part, which is tiled by itself from here on."""
+        made = Stage.__new__(Stage)
+        made.lines, made.name, made.extents, made.parts = self.lines, f"{self.name}{part}.", list(self.extents), ()
+        made.handles, made.level = {"root": self.handles[part]}, self.level
+        return made
+
     def _fresh(self, word: str) -> str:
         return f"%{self.name.replace('.', '_')}{word}{self.level}"

@@ -3,6 +3,7 @@
     Block      channels become [blocks][vectors][lanes]
     Pack       an operand is copied into panels, some rows of one a chunk
     Parallel   the root's loops are cut into chunks for `scf.forall`; anchor and fill move inside
+    Accumulate a part of the reduction at a time, for all of a chunk
     Walk       loops over what a chunk has of one dimension, a register tile at a time
     Reduce     the anchor's reduction loops
     Peel       a last register tile that is not whole gets a kernel of its own
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ansorc.compiler.sketch.stage import Stage
-from ansorc.dialect_passes.schedule.words import OP, match_attribute, tile
+from ansorc.dialect_passes.schedule.words import OP, match_attribute, match_ops, patterns, tile
 
 Values = Mapping[str, int]
 ROWS_AT_ONCE = 4
@@ -33,8 +34,10 @@ class Script(Stage):
     """The only stage of a register-tiled script in the making; its extents are those of [blocks, outer...]."""
 
     reductions: tuple[int, ...] = ()
-    peeled: dict[int, str] = field(default_factory=dict[int, str])
-    """Handles of the loops whose last register tile is not whole, by dim."""
+    peeled: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
+    """Dims, and handles of the loops over them whose last register tile is not whole."""
+    cached: bool = False
+    """Whether the anchor sums into a block of its chunk, and is tiled apart from its root."""
 
 
 @dataclass(frozen=True, order=True)
@@ -105,6 +108,31 @@ class Parallel(Step):
 
 
 @dataclass(frozen=True, order=True)
+class Accumulate(Step):
+    """Take a part of the reduction at a time, for all of a chunk; sums wait in a block of the chunk in between."""
+
+    steps: str
+    """Iterations of the innermost reduction loop in a part; 0: the whole reduction, in registers."""
+
+    def emit(self, values: Values, script: Script) -> None:
+        """Tile the anchor's reductions before its register tiles."""
+        if not values[self.steps]:
+            return
+        sizes = [*(1 if extent > 1 else 0 for extent in script.reductions[:-1]), values[self.steps]]
+        loops = [f"%part{k}" for k, size in enumerate(sizes) if size]
+        parallel = [0] * (len(script.extents) + 2)
+        script.lines += [
+            # The block of sums is as large as a chunk, not a part of one as large as the result.
+            match_ops("%sums", "func.func"),
+            patterns("%sums", "tensor.fold_tensor_empty"),
+            tile(script.handles["anchor"], "%part", loops, [*parallel, *sizes], "for"),
+        ]
+        script.handles["anchor"] = "%part"
+        script.reductions = (*(1 for _ in sizes[:-1]), values[self.steps])
+        script.cached = True
+
+
+@dataclass(frozen=True, order=True)
 class Walk(Step):
     """Walk over a chunk, one register tile at a time."""
 
@@ -118,12 +146,15 @@ class Walk(Step):
         order = sorted(range(len(self.tiles)), key=lambda dim: bool(self.tiles[dim]))
         if values[self.channels_inside]:
             order = [*(dim for dim in order if dim), 0]
-        for dim in order:
-            size = values[self.tiles[dim]] if self.tiles[dim] else 1
-            left_over = script.extents[dim] % size
-            loop = script.walk(dim, size)
-            if left_over:
-                script.peeled[dim] = loop
+        for stage in [script.apart(part) for part in ("anchor", "root")] if script.cached else [script]:
+            for dim in order:
+                size = values[self.tiles[dim]] if self.tiles[dim] else 1
+                left_over = stage.extents[dim] % size
+                loop = stage.walk(dim, size)
+                if left_over:
+                    script.peeled.append((dim, loop))
+            if stage.name == "anchor.":
+                script.handles["anchor"] = stage.handles["root"]
 
 
 @dataclass(frozen=True, order=True)
@@ -158,15 +189,13 @@ class Peel(Step):
 
     def emit(self, values: Values, script: Script) -> None:
         """Peel loops from the inside out."""
-        for dim in reversed(range(len(self.tiles))):
-            if dim not in script.peeled:
-                continue
-            loop, cast, parts = script.peeled[dim], f"%cast{dim}", f"%main{dim}, %rest{dim}"
+        for k, (_, loop) in enumerate(sorted(script.peeled, key=lambda found: -found[0])):
+            cast, parts = f"%cast{k}", f"%main{k}, %rest{k}"
             script.lines += [
                 f'  {cast} = transform.cast {loop} : {OP} to !transform.op<"scf.for">',
                 f'  {parts} = transform.loop.peel {cast} : (!transform.op<"scf.for">) -> ({OP}, {OP})',
             ]
 
 
-STEPS: dict[str, type[Step]] = {step.__name__: step for step in (Block, Pack, Parallel, Walk, Reduce, Peel)}
+STEPS: dict[str, type[Step]] = {step.__name__: step for step in (Block, Pack, Parallel, Accumulate, Walk, Reduce, Peel)}
 """Steps by the name that JSON has."""

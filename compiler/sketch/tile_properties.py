@@ -19,7 +19,8 @@ def properties(nest: LoopNest, machine: Machine, values: Values) -> Properties:
     lanes, vectors, steps = values["lanes"], values["vectors"], max(1, nest.steps)
     blocks = nest.parallel[-1] // (lanes * vectors)
     width, unrolled = lanes * vectors, values["unroll"]
-    panel = steps * width * nest.element_bytes if nest.contraction else 0
+    parts = steps // values["part"] if values["part"] else 1
+    panel = steps // parts * width * nest.element_bytes if nest.contraction else 0
     window = prod(nest.reductions[:-1]) if nest.contraction else max(1, steps // unrolled)
     loads = stores = l2 = tiles = 0.0
     code = KERNEL_BYTES + PACK_CODE_BYTES * values["pack"]
@@ -27,12 +28,13 @@ def properties(nest: LoopNest, machine: Machine, values: Values) -> Properties:
     for size, times in analytic.tile_kinds(nest, values):
         rows, count = prod(size), times * blocks
         loads += count * steps * (rows + (width if nest.contraction else 0)) * nest.element_bytes
-        stores += count * rows * width * nest.element_bytes
+        # Sums that wait for the next part are loaded and stored again.
+        stores += count * rows * width * nest.element_bytes * (2 * parts + 1 if parts > 1 else 1)
         tiles += times
-        l2 += count * (0 if panel <= 0.75 * machine.l1_bytes else panel)
+        l2 += count * parts * (0 if panel <= 0.75 * machine.l1_bytes else panel)
         if size not in sizes:
             sizes.add(size)
-            code += tile_code_bytes(rows, vectors, unrolled, window, nest.epilogue_cycles)
+            code += tile_code_bytes(rows, vectors, unrolled, 1 if parts > 1 else window, nest.epilogue_cycles)
     tile = [values.get(f"tile_{k}", 1) if k in tileable(nest) else 1 for k in range(len(nest.outer))]
     chunk = [values[f"chunk_{k}"] for k in range(len(nest.outer))]
     chunks = analytic.chunk_count(nest, values)
@@ -48,7 +50,7 @@ def properties(nest: LoopNest, machine: Machine, values: Values) -> Properties:
         task_footprint=float(sum(o.size for o in nest.operands)),
         l1_bytes=loads + stores,
         l2_bytes=l2 + analytic.input_bytes(nest),
-        memory_bytes=analytic.memory_bytes(nest, machine, values, panel, int(tiles)),
+        memory_bytes=analytic.memory_bytes(nest, machine, values, panel * parts, int(tiles)),
         code_bytes=code,
     )
 

@@ -215,6 +215,28 @@ def test_random_candidates_compute_their_task(name: str) -> None:
     assert found >= 5
 
 
+@pytest.mark.parametrize("model", [convolution(64, 48, 12, 3, 1), matmul(23, 96, 256), activations(30, 64, 128)])
+def test_a_reduction_in_parts_sums_the_same(model: onnx.ModelProto) -> None:
+    """The sums of a chunk wait in a block; register tiles that are not whole included."""
+    options, generator, found = Options(), random.Random(2), 0
+    for text, whole in tasks_with_spaces(model, options):
+        if whole.kind.name != "register-tile":
+            continue
+        plain = runnable(text, compile_task(TaskJob(text, "linalg", "object", options.target, unscheduled=True)))
+        arguments = plain.random_arguments(np.random.default_rng(1))
+        expected = plain.run(arguments)
+        drawn = (whole.sample(generator) for _ in range(200))
+        for candidate in [c for c in drawn if c is not None and c.values["part"]][:8]:
+            assert candidate.values["part"] < whole.nest.reductions[-1]
+            script = whole.kind.emit(candidate)
+            assert str(candidate.values["part"]) in script
+            job = TaskJob(text, "linalg", "object", options.target, candidate=candidate)
+            result = runnable(text, compile_task(job)).run(arguments, threads=2)
+            assert abs(result - expected).max() <= 2e-7 * (4 + whole.nest.steps) * abs(expected).max()
+            found += 1
+    assert found
+
+
 def test_operands_far_apart_in_memory_are_packed() -> None:
     far, near, weight = (
         LoopNest(
