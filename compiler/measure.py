@@ -21,7 +21,7 @@ from ansorc.compiler.task_job import TaskCode
 from ansorc.dialect_passes.ir_walk import body, functions, shape
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.runtime import linking
-from ansorc.runtime.kernel_runner import LoadedKernel, aligned
+from ansorc.runtime.kernel_runner import LoadedKernel, aligned, in_huge_pages
 from ansorc.runtime.llvm_binding import LoadedCode, compile_ir
 
 Array = NDArray[Any]
@@ -96,11 +96,12 @@ class RunnableTask:
             packing = self.code.facts.packings.get(number)
             if packing is not None:
                 argument = packing.apply(argument)
-            buffers.append(aligned(argument.shape, kind.dtype))
+            make = in_huge_pages if packing is None else aligned  # weights lie in the library's file
+            buffers.append(make(argument.shape, kind.dtype))
             buffers[-1][...] = argument
-        result = aligned(self.types[-1].shape, self.types[-1].dtype)
+        result = in_huge_pages(self.types[-1].shape, self.types[-1].dtype)
         result.reshape(-1).view(np.uint8)[:] = 0xFF  # not a number: what is not written shows
-        scratch = [aligned((size,), np.uint8) for size in self.code.facts.scratch]
+        scratch = [in_huge_pages((size,), np.uint8) for size in self.code.facts.scratch]
         return [*buffers, result, *scratch]
 
 

@@ -6,6 +6,7 @@ A kernel may crash: whoever measures unknown candidates does it in a process tha
 from __future__ import annotations
 
 import ctypes
+import mmap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from ansorc.runtime.llvm_binding import LoadedCode
 
 Array = NDArray[Any]
-ALIGNMENT = 64
+ALIGNMENT, HUGE_PAGE = 64, 2 << 20
 
 
 def aligned(shape: Sequence[int], dtype: Any) -> Array:
@@ -24,6 +25,20 @@ def aligned(shape: Sequence[int], dtype: Any) -> Array:
     count = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
     raw = np.empty(count + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + count].view(dtype).reshape(shape)
+
+
+def in_huge_pages(shape: Sequence[int], dtype: Any) -> Array:
+    """Return an array of zeros whose memory lies as that of a library's arena: in huge pages, where the system has any.
+
+    In small ones, which lie anywhere, it is a matter of luck what the second cache can hold at once.
+    """
+    count = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    block = mmap.mmap(-1, count + HUGE_PAGE)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        block.madvise(mmap.MADV_HUGEPAGE)
+    raw = np.frombuffer(block, np.uint8)
+    start = -raw.ctypes.data % HUGE_PAGE
     return raw[start : start + count].view(dtype).reshape(shape)
 
 

@@ -105,6 +105,6 @@ def code_lines(compiled: list[Compiled]) -> list[str]:
         f"a candidate compiles in {1e3 * middle:.0f} ms (median), {1e3 * high:.0f} ms (95th percentile), "
         f"{max(seconds):.1f} s (longest); medians to {', '.join(f'{n} {ms:.0f} ms' for n, ms in stages.items())}",
         f"its code has {np.median(sizes) / 1024:.1f} KiB (median), {max(sizes) / 1024:.1f} KiB (largest); "
-        f"predicted over real size: {ratios[1]:.2f} (median), {ratios[0]:.2f} to {ratios[2]:.2f} (5th to 95th percentile)",
+        f"predicted over real size: {ratios[1]:.2f} (median), {ratios[0]:.2f} to {ratios[2]:.2f} (5th to 95th)",
         f"{len(spilled)} of {len(compiled)} spill vectors, up to {max(spilled, default=0)} times in their code",
     ]
