@@ -10,11 +10,12 @@ from ansorc.compiler.sketch.chain import ChainKind
 from ansorc.compiler.sketch.kind import DOES_NOT_FIT, Kind, TaskSpace
 from ansorc.compiler.sketch.register_tile import RegisterTile
 from ansorc.compiler.sketch.split_reduction import SplitReduction
+from ansorc.compiler.sketch.transpose import Transpose
 from ansorc.compiler.sketch.winograd import WinogradKind
 from ansorc.dialect_passes.schedule.machine import Machine
 
 SKETCHED: dict[str, Kind[Any]] = {
-    kind.name: kind for kind in (RegisterTile(), WinogradKind(), ChainKind(), SplitReduction())
+    kind.name: kind for kind in (RegisterTile(), WinogradKind(), ChainKind(), SplitReduction(), Transpose())
 }
 """By name. Which of them becomes a task's default is decided by the cycles that their models give."""
 

@@ -190,11 +190,16 @@ class Peel(Step):
     def emit(self, values: Values, script: Script) -> None:
         """Peel loops from the inside out."""
         for k, (_, loop) in enumerate(sorted(script.peeled, key=lambda found: -found[0])):
-            cast, parts = f"%cast{k}", f"%main{k}, %rest{k}"
-            script.lines += [
-                f'  {cast} = transform.cast {loop} : {OP} to !transform.op<"scf.for">',
-                f'  {parts} = transform.loop.peel {cast} : (!transform.op<"scf.for">) -> ({OP}, {OP})',
-            ]
+            script.lines += peel(loop, k)
+
+
+def peel(loop: str, number: int) -> list[str]:
+    """Return the lines that split a loop's last iteration off, which is not whole."""
+    cast, parts = f"%cast{number}", f"%main{number}, %rest{number}"
+    return [
+        f'  {cast} = transform.cast {loop} : {OP} to !transform.op<"scf.for">',
+        f'  {parts} = transform.loop.peel {cast} : (!transform.op<"scf.for">) -> ({OP}, {OP})',
+    ]
 
 
 STEPS: dict[str, type[Step]] = {step.__name__: step for step in (Block, Pack, Parallel, Accumulate, Walk, Reduce, Peel)}

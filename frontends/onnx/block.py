@@ -60,12 +60,15 @@ class Block:
         op = self._pick(a, "arith.mulf", "arith.muli", "arith.muli")
         return self.apply(op, a, b, attributes=self._fast(a, contract))
 
-    def div(self, a: Scalar, b: Scalar) -> Scalar:
-        return self.apply(self._pick(a, "arith.divf", "arith.divsi", "arith.divui"), a, b)
+    def div(self, a: Scalar, b: Scalar, by_reciprocal: bool = False) -> Scalar:
+        """With `by_reciprocal`, LLVM may compute 1 / b once where it is the same for many a."""
+        flags = " fastmath<arcp>" if by_reciprocal and is_float(a.dtype) else ""
+        return self.apply(self._pick(a, "arith.divf", "arith.divsi", "arith.divui"), a, b, attributes=flags)
 
-    def maximum(self, a: Scalar, b: Scalar) -> Scalar:
-        """NaN wins."""
-        return self.apply(self._pick(a, "arith.maximumf", "arith.maxsi", "arith.maxui"), a, b)
+    def maximum(self, a: Scalar, b: Scalar, any_nan: bool = False) -> Scalar:
+        """NaN wins; with `any_nan` it does not matter which of a NaN and a number does, nor the sign of a zero."""
+        flags = " fastmath<nnan,nsz>" if any_nan and is_float(a.dtype) else ""
+        return self.apply(self._pick(a, "arith.maximumf", "arith.maxsi", "arith.maxui"), a, b, attributes=flags)
 
     def minimum(self, a: Scalar, b: Scalar) -> Scalar:
         """NaN wins."""

@@ -156,7 +156,8 @@ def softmax(logarithmic: bool) -> Operator:
 def over_axes(node: Node, x: Value, axes: Sequence[int], logarithmic: bool) -> Value:
     emitter, dims = node.emitter, list(range(x.rank))
     left = [d for d in dims if d not in axes]
-    top = reduced(node, x, axes, False, lowest(x.dtype), lambda b, v, acc: b.maximum(acc, v))
+    # A NaN among the elements makes all of the sum NaN, whatever is the greatest.
+    top = reduced(node, x, axes, False, lowest(x.dtype), lambda b, v, acc: b.maximum(acc, v, any_nan=True))
     if logarithmic:
         total = emitter.generic(
             x.shape,
@@ -179,7 +180,10 @@ def over_axes(node: Node, x: Value, axes: Sequence[int], logarithmic: bool) -> V
         lambda b, v, m: b.apply("math.exp", b.sub(v, m)),
     )
     total = reduced(node, powers, axes, False, 0, lambda b, v, acc: b.add(acc, v))
-    return emitter.generic(x.shape, [(powers, dims), (total, left)], x.dtype, lambda b, v, t: b.div(v, t))
+    # The sum is at least 1: its reciprocal is a number.
+    return emitter.generic(
+        x.shape, [(powers, dims), (total, left)], x.dtype, lambda b, v, t: b.div(v, t, by_reciprocal=True)
+    )
 
 
 NORMALIZATION: dict[str, Operator] = {
