@@ -14,6 +14,7 @@ GRAPH_PASSES: dict[str, str] = {
     "ansorc-fold-constants": "ansorc.dialect_passes.graph.fold_constants:run",
     "ansorc-fold-batch-norm": "ansorc.dialect_passes.graph.fold_batch_norm:run",
     "ansorc-move-transposes": "ansorc.dialect_passes.graph.move_transposes:run",
+    "ansorc-settle-transposes": "ansorc.dialect_passes.graph.settle_transposes:run",
     "ansorc-sink-reshapes": "ansorc.dialect_passes.graph.sink_reshapes:run",
     "ansorc-pad-channels": "ansorc.dialect_passes.graph.pad_channels:run",
     "ansorc-pad-columns": "ansorc.dialect_passes.graph.pad_columns:run",

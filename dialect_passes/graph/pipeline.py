@@ -13,6 +13,7 @@ from ansorc.dialect_passes.graph import (
     move_transposes,
     pad_channels,
     pad_columns,
+    settle_transposes,
     sink_reshapes,
 )
 from ansorc.dialect_passes.ir_walk import collect
@@ -22,6 +23,7 @@ TIDY = "builtin.module(canonicalize,cse)"
 PASSES: tuple[Callable[[ir.Module, dict[str, np.ndarray]], None], ...] = (
     fold_constants.run,
     move_transposes.run,
+    settle_transposes.run,
     fold_batch_norm.run,
     sink_reshapes.run,
     sink_reshapes.run,  # views of views are one view now

@@ -29,6 +29,8 @@ def run(module: ir.Module, weights: dict[str, np.ndarray]) -> None:
     for op in [o.operation for o in body(main).operations]:
         if op.name == "linalg.transpose":
             _sink_units(op)
+        elif op.name == "tensor.pad":
+            _pad_source(op)
         elif _is_plain(op):
             for k in range(segments(op)[0]):
                 if _sink(op, k):
@@ -50,6 +52,37 @@ def _sink_units(op: ir.Operation) -> None:
     units = [d for d, size in enumerate(sizes) if size == 1]
     with ir.InsertionPoint(op), op.location:
         result = reshape(transpose(source, [*units, *order]), shape(op.results[0]))
+    op.results[0].replace_all_uses_with(result)
+    op.erase()
+
+
+def _pad_source(op: ir.Operation) -> None:
+    """Sink a collapse_shape behind a pad of other dims than it collapses: who makes the source writes its border."""
+    view = op.operands[0].owner
+    if isinstance(view, ir.Block) or view.operation.name != "tensor.collapse_shape" or len(op.operands) != 1:
+        return
+    view = view.operation
+    if isinstance(view.operands[0].owner, ir.Block) or len(list(view.results[0].uses)) != 1:
+        return
+    groups = [
+        [ir.IntegerAttr(i).value for i in ir.ArrayAttr(g)] for g in ir.ArrayAttr(view.attributes["reassociation"])
+    ]
+    low, high = (list(ir.DenseI64ArrayAttr(op.attributes[name])) for name in ("static_low", "static_high"))
+    if any(len(group) > 1 and low[k] + high[k] for k, group in enumerate(groups)):
+        return
+    more = {
+        name: ir.DenseI64ArrayAttr.get([amount for amount, group in zip(amounts, groups, strict=True) for _ in group])
+        for name, amounts in (("static_low", low), ("static_high", high))
+    }
+    sizes = shape(view.operands[0])
+    padded = [n + low[k] + high[k] for k, group in enumerate(groups) for n in (sizes[d] for d in group)]
+    arguments = len(padded) - len(groups)
+    with ir.InsertionPoint(op), op.location:
+        new = rebuilt(op, [view.operands[0]], padded, more)
+        block = new.owner.operation.regions[0].blocks[0]
+        for _ in range(arguments):
+            block.add_argument(ir.IndexType.get(), op.location)
+        result = reshape(new, shape(op.results[0]))
     op.results[0].replace_all_uses_with(result)
     op.erase()
 

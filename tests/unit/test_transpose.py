@@ -1,0 +1,101 @@
+"""Transposes through registers: every candidate moves every element to its place, and what is fused is computed."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from ansorc.compiler.driver import read, to_tasks
+from ansorc.compiler.measure import runnable, spaces_of_task
+from ansorc.compiler.options import Options
+from ansorc.compiler.sketch.candidate import from_json
+from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
+
+OPTIONS = Options(use_cache=False)
+MACHINE = machine_of(OPTIONS.target)
+SHAPES = [
+    ((64, 49), (1, 0)), ((37, 4), (1, 0)), ((5, 33, 17), (2, 0, 1)), ((2, 7, 9, 20), (0, 3, 1, 2)),
+    ((1, 24, 13, 13), (0, 2, 3, 1)), ((6, 5, 4, 18), (3, 1, 0, 2)),
+]  # fmt: skip
+
+
+def model_of(shape: tuple[int, ...], perm: tuple[int, ...], behind: str) -> onnx.ModelProto:
+    out = [shape[p] for p in perm]
+    nodes = [helper.make_node("Transpose", ["x"], ["t" if behind else "y"], perm=list(perm))]
+    inputs, weights = {"x": list(shape)}, dict[str, np.ndarray]()
+    if behind == "a sum":
+        nodes += [helper.make_node("Relu", ["t"], ["r"]), helper.make_node("Add", ["r", "z"], ["y"])]
+        inputs["z"] = out
+    if behind == "a border":
+        nodes.append(helper.make_node("Pad", ["t", "pads"], ["y"]))
+        weights["pads"] = np.array([1] * len(out) + [2] * len(out))
+    graph = helper.make_graph(
+        nodes, "g",
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs.items()],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(a, n) for n, a in weights.items()],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("behind", ["", "a sum", "a border"])
+@pytest.mark.parametrize(("shape", "perm"), SHAPES)
+def test_random_candidates_move_everything(shape: tuple[int, ...], perm: tuple[int, ...], behind: str) -> None:
+    generator, found = random.Random(0), 0
+    for text in to_tasks(read(model_of(shape, perm, behind), OPTIONS), OPTIONS).code.values():
+        for space in spaces_of_task(text, MACHINE):
+            if space.kind.name != "transpose":
+                continue
+            plain = runnable(text, compile_task(TaskJob(text, "linalg", "object", OPTIONS.target, unscheduled=True)))
+            arguments = plain.random_arguments(np.random.default_rng(0))
+            expected = plain.run(arguments)
+            choice = space.choose()
+            assert choice is not None
+            for candidate in {choice.candidate, *(space.sample(generator) for _ in range(4))} - {None}:
+                assert candidate is not None
+                assert space.illegal(candidate) is None
+                assert from_json(candidate.to_json()) == candidate
+                made = compile_task(TaskJob(text, "linalg", "object", OPTIONS.target, candidate=candidate))
+                assert np.array_equal(runnable(text, made).run(arguments, threads=2), expected), candidate.values
+                found += 1
+    assert found >= 3
+
+
+def test_a_number_for_each_row_is_no_transpose() -> None:
+    """x / s, where s is read by the rows of x alone: vectors of x are divided by one number."""
+    nodes = [helper.make_node("Div", ["x", "s"], ["y"])]
+    graph = helper.make_graph(
+        nodes, "g",
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", [64, 48]), ("s", [64, 1]))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    for text in to_tasks(read(model, OPTIONS), OPTIONS).code.values():
+        assert "transpose" not in [space.kind.name for space in spaces_of_task(text, MACHINE)]
+
+
+def test_channels_are_shuffled_by_one_transpose() -> None:
+    """As in ShuffleNet, which exporters write with channels first."""
+    generator = np.random.default_rng(0)
+    weights = {n: generator.standard_normal(s, np.float32) for n, s in (("a", (24, 24, 1, 1)), ("b", (24, 1, 3, 3)))}
+    split, back = np.array([1, 4, 6, 9, 9]), np.array([1, 24, 9, 9])
+    nodes = [
+        helper.make_node("Conv", ["x", "a"], ["c"]), helper.make_node("Reshape", ["c", "split"], ["r"]),
+        helper.make_node("Transpose", ["r"], ["t"], perm=[0, 2, 1, 3, 4]),
+        helper.make_node("Reshape", ["t", "back"], ["s"]),
+        helper.make_node("Conv", ["s", "b"], ["y"], group=24, pads=[1, 1, 1, 1]),
+    ]  # fmt: skip
+    graph = helper.make_graph(
+        nodes, "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 24, 9, 9])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(a, n) for n, a in {**weights, "split": split, "back": back}.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    texts = list(to_tasks(read(model, OPTIONS), OPTIONS).code.values())
+    assert sum("linalg.transpose" in text for text in texts) == 3  # at both ends, and the shuffle
+    assert not any("tensor.pad" in text and "linalg" not in text for text in texts)
