@@ -6,6 +6,7 @@ import ctypes
 import os
 import shutil
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -26,6 +27,8 @@ from ansorc.runtime.signature import DTYPES, TensorInfo, info_of
 Array = NDArray[Any]
 CACHE_LINE = 64
 """Bytes; ARM's servers have the same, Apple's have 128."""
+LARGE = 256 << 10
+"""Bytes of an output whose memory is kept."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class CompiledModel:
         self.name = str(self._library.ansorc_model_name().decode())
         self.inputs = self._tensors("input")
         self.outputs = self._tensors("output")
+        self._rooms: list[Array | None] = [None] * len(self.outputs)
 
     def _tensors(self, side: str) -> tuple[TensorInfo, ...]:
         library = self._library
@@ -76,6 +80,8 @@ class CompiledModel:
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Compute all outputs, as fresh arrays in the model's order; inputs are never written to.
 
+        The memory of a large output is used again once nothing refers to it any more.
+
         Raises WrongInputError for a wrong name, dtype or shape, and RunFailedError.
         """
         arrays = [_checked(inputs, t) for t in self.inputs]
@@ -83,9 +89,20 @@ class CompiledModel:
             names = [t.name for t in self.inputs]
             unknown = next(name for name in inputs if name not in names)
             raise WrongInputError(f"there is no input {unknown!r}", f"the inputs {', '.join(names)}")
-        results = [_aligned(t) for t in self.outputs]
+        results = [self._result(k) for k in range(len(self.outputs))]
         self._call(arrays, results)
         return {t.name: result for t, result in zip(self.outputs, results, strict=True)}  # a name may come twice
+
+    def _result(self, number: int) -> Array:
+        tensor = self.outputs[number]
+        room = self._rooms[number]
+        # Whoever has the last result, or a part of it, has its room: the list, this name and the argument are three.
+        if room is None or sys.getrefcount(room) > 3:
+            # Threads that write neighbouring blocks share no line of a cache: half the time of a product of 128x128.
+            room = np.empty(prod(tensor.shape) * tensor.dtype.itemsize + CACHE_LINE, np.uint8)
+            if room.size > LARGE:  # the system takes such memory back, and clears every page before it gives it again
+                self._rooms[number] = room
+        return np.ndarray(tensor.shape, tensor.dtype, room, -_address(room) % CACHE_LINE)
 
     def _call(self, arrays: list[Array], results: list[Array]) -> None:
         instance = getattr(self._instances, "value", None)
@@ -129,7 +146,7 @@ class CompiledModel:
             generator = np.random.default_rng(0)
             inputs = {t.name: _random(t, generator) for t in self.inputs}
         arrays = [_checked(inputs, t) for t in self.inputs]
-        results = [_aligned(t) for t in self.outputs]
+        results = [self._result(k) for k in range(len(self.outputs))]
         for _ in range(2):
             self._call(arrays, results)
         times: list[float] = []
@@ -198,12 +215,6 @@ def _open(path: Path) -> ctypes.CDLL:
             raise LoadFailedError(path, f"it has no function ansorc_{name}") from error
         function.argtypes, function.restype = arguments, result
     return library
-
-
-def _aligned(tensor: TensorInfo) -> Array:
-    # Threads that write neighbouring blocks share no line of a cache: half the time of a product of 128x128.
-    room = np.empty(prod(tensor.shape) * tensor.dtype.itemsize + CACHE_LINE, np.uint8)
-    return np.ndarray(tensor.shape, tensor.dtype, room, -_address(room) % CACHE_LINE)
 
 
 def _address(array: Array) -> int:

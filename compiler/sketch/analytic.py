@@ -109,6 +109,8 @@ def _tiles(nest: LoopNest, machine: Machine, chosen: Values) -> Iterator[dict[st
             yield from walk({**made, tiles[left].name: value}, left + 1)
 
     found = list(walk(dict(chosen), 0))
+    if not nest.reductions:  # nothing is used twice: one row at a time, as it lies in memory
+        found = [f for f in found if accumulators(f) == f["vectors"]]
     most = max(map(accumulators, found), default=0)
     return (t for t in found if 2 * accumulators(t) >= most)
 
@@ -141,12 +143,13 @@ def _walks(nest: LoopNest, tiles: dict[str, int], wanted: int) -> Iterator[dict[
     # What reads weights of its own comes first: a chunk keeps its panels.
     apart = [k + 1 for k, shares in enumerate(nest.shares_panel) if not shares]
     positions = [k for k in range(1, len(extents)) if k not in apart]
-    orders = [[*apart, 0, *positions]]
-    if extents[0] > 1 and positions:
+    orders = [[*apart, 0, *positions]] if nest.reductions or not positions else []
+    if (extents[0] > 1 or not orders) and positions:
         orders.append([*apart, *positions, 0])
     for order in orders:
         sizes = dict(zip(names, _chunk(extents, order, tiles, wanted), strict=True))
-        yield {**tiles, **sizes, "channels_inside": 0}
+        if nest.reductions or sizes["chunk_blocks"] == 1:
+            yield {**tiles, **sizes, "channels_inside": 0}
         whole = all(sizes[f"chunk_{k}"] % tiles[f"tile_{k}"] == 0 for k in tileable(nest))
         if sizes["chunk_blocks"] > 1 and whole:
             yield {**tiles, **sizes, "channels_inside": 1}
