@@ -13,9 +13,10 @@ import numpy as np
 
 from ansorc.compiler.target import usable_cores
 from ansorc.compiler.workers import Job, JobResult, run_jobs
-from ansorc.tools.candidate_pairs import OPERATORS, Compiled, Outcome, Pair, draw
+from ansorc.tools.candidate_pairs import OPERATORS, Compiled, Outcome, Pair, draw, draw_layers
 from ansorc.tools.measure import processor
 from ansorc.tools.progress import ProgressLine
+from ansorc.tools.suites import SUITES
 
 ENTRY = "ansorc.tools.candidate_pairs:check"
 POISON = "85"
@@ -31,23 +32,31 @@ POISON = "85"
     help="How many layers with candidates for all their tasks.",
 )
 @click.option("--seed", default=0, show_default=True, help="Of sizes, data and candidates.")
-@click.option("--only", metavar="REGEX", default="", help=f"Of the operators {', '.join(OPERATORS)}, which it matches.")
+@click.option("--suite", type=click.Choice(list(SUITES)), help="The layers of a suite instead of random ones.")
+@click.option(
+    "--only",
+    metavar="REGEX",
+    default="",
+    help=f"Of the operators {', '.join(OPERATORS)}, or of a suite's layers, which it matches.",
+)
 @click.option("--jobs", default=0, type=click.IntRange(min=0), help="Processes [default: all cores].")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object for each pair.")
-def candidates(pairs: int, seed: int, only: str, jobs: int, as_json: bool) -> None:
+def candidates(pairs: int, seed: int, suite: str | None, only: str, jobs: int, as_json: bool) -> None:
     """Check that random candidates compute what their task says; exit code 1 if one does not.
 
-    Sizes are small, odd and prime ones included. Each task of a layer gets a candidate of a random one of its kinds;
-    the layer runs on two threads and memory that is filled with garbage, and is compared with numpy in float64.
+    Sizes are small, odd and prime ones included, unless a suite is named. Each task of a layer gets a candidate of a
+    random one of its kinds; the layer runs on two threads and memory that is filled with garbage, and is compared
+    with numpy in float64.
     """
     try:
         operators = [o for o in OPERATORS if re.search(only, o)]
+        layers = [w for w in SUITES[suite] if re.search(only, f"{w.operator} {w.name}")] if suite else []
     except re.error as error:
         raise click.BadParameter(str(error), param_hint="--only") from error
-    if not operators:
-        raise click.BadParameter("no operator matches", param_hint="--only")
+    if not (layers if suite else operators):
+        raise click.BadParameter(f"no {'layer' if suite else 'operator'} matches", param_hint="--only")
     os.environ["MALLOC_PERTURB_"] = POISON
-    drawn = draw(pairs, seed, operators)
+    drawn = draw_layers(pairs, seed, layers) if suite else draw(pairs, seed, operators)
     with ProgressLine(False) as progress:
         done = 0
 

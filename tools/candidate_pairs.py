@@ -127,6 +127,13 @@ def draw(count: int, seed: int, operators: list[str]) -> list[Pair]:
     return [Pair(o, OPERATORS[o](generator), generator.choice((1, 1, 2)), generator.getrandbits(30)) for o in chosen]
 
 
+def draw_layers(count: int, seed: int, layers: list[Workload]) -> list[Pair]:
+    """Draw pairs of given layers, of each as many, at batch 1."""
+    generator = random.Random(seed)
+    chosen = [layers[k % len(layers)] for k in range(count)]
+    return [Pair(w.operator, w, 1, generator.getrandbits(30)) for w in chosen]
+
+
 def check(pair: Pair) -> Outcome:
     """Compile a workload with random candidates, run it, and compare it with float64; the entry of workers."""
     generator, options = random.Random(pair.seed), Options(threads=2, use_cache=False)

@@ -18,12 +18,12 @@ from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
 from ansorc.compiler.sketch.loop_nest import LoopNest, loop_nest
 from ansorc.compiler.sketch.properties import Properties
 from ansorc.compiler.sketch.steps import Accumulate, Block, Pack, Parallel, Peel, Reduce, Script, Walk
-from ansorc.dialect_passes.ir_walk import collect
+from ansorc.dialect_passes.ir_walk import collect, indexing_maps, shape
 from ansorc.dialect_passes.lower import prefetch
 from ansorc.dialect_passes.schedule import block_channels, pack_operand
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
 from ansorc.dialect_passes.schedule.machine import Machine
-from ansorc.dialect_passes.schedule.shape_of_task import analyse
+from ansorc.dialect_passes.schedule.shape_of_task import TaskShape, analyse, loop_extents
 from ansorc.dialect_passes.schedule.words import cse, match_ops, patterns, script
 
 
@@ -38,6 +38,8 @@ class RegisterTile(Kind[LoopNest]):
         if not task.parallel:
             raise CannotBlock("no loops")
         block_channels.splittable_channels(function)
+        if _reads_past_its_window(task):
+            raise CannotBlock("of an input that is larger than its only window, no loop cuts a part")
         return loop_nest(task, frozenset(block_channels.constant_arguments(function)))
 
     def extents(self, nest: LoopNest) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -106,6 +108,22 @@ class RegisterTile(Kind[LoopNest]):
             cse("%f"),
             attributes=self.attributes(values),
         )
+
+
+def _reads_past_its_window(task: TaskShape) -> bool:
+    """Whether an index is a sum of loops of one iteration, into a dim of more: a stride that nobody takes."""
+    if task.anchor is None:
+        return False
+    extents = loop_extents(task.anchor)
+    extents = [e or 1 for e in [*task.parallel, *extents[len(task.parallel) :]]]
+    for value, m in zip(task.anchor.operands, indexing_maps(task.anchor), strict=True):
+        for e, size in zip(m.results, shape(value), strict=True):
+            if isinstance(e, ir.AffineDimExpr) or size == 1:
+                continue
+            loops = [k for k in range(m.n_dims) if block_channels.reads(e, k, m)]
+            if loops and all(extents[k] == 1 for k in loops):
+                return True
+    return False
 
 
 def panels(function: ir.Operation, packings: Mapping[int, Packing]) -> list[int]:

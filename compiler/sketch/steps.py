@@ -146,7 +146,7 @@ class Walk(Step):
         order = sorted(range(len(self.tiles)), key=lambda dim: bool(self.tiles[dim]))
         if values[self.channels_inside]:
             order = [*(dim for dim in order if dim), 0]
-        for stage in [script.apart(part) for part in ("anchor", "root")] if script.cached else [script]:
+        for stage in [script.apart(part) for part in ("fill", "anchor", "root")] if script.cached else [script]:
             for dim in order:
                 size = values[self.tiles[dim]] if self.tiles[dim] else 1
                 left_over = stage.extents[dim] % size

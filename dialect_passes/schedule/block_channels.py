@@ -92,16 +92,15 @@ def _operand_positions(op: ir.Operation, out_position: int) -> list[tuple[ir.Val
     found: list[tuple[ir.Value, int | None]] = []
     for operand, m in zip(op.operands, maps, strict=True):
         at = [k for k, e in enumerate(m.results) if e == channel]
-        if (
-            any(e != channel and _reads(e, ir.AffineDimExpr(channel).position, m.n_dims) for e in m.results)
-            or len(at) > 1
-        ):
+        if any(e != channel and reads(e, ir.AffineDimExpr(channel).position, m) for e in m.results) or len(at) > 1:
             raise CannotBlock("channel is part of a compound index")
         found.append((operand, at[0] if at else None))
     return found
 
 
-def _reads(expr: ir.AffineExpr, dim: int, n_dims: int) -> bool:
+def reads(expr: ir.AffineExpr, dim: int, of: ir.AffineMap) -> bool:
+    """Whether an index depends on a loop; `of` is the map that it is from."""
+    n_dims = of.n_dims
     m = ir.AffineMap.get(n_dims, 0, [expr])
     zeros = [ir.AffineConstantExpr.get(0)] * n_dims
     moved = [*zeros[:dim], ir.AffineConstantExpr.get(1), *zeros[dim + 1 :]]

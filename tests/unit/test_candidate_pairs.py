@@ -9,7 +9,8 @@ from click.testing import CliRunner
 
 from ansorc.compiler.workers import Failure, JobResult
 from ansorc.tools import bench_candidates
-from ansorc.tools.candidate_pairs import OPERATORS, Compiled, Outcome, check, draw, tolerance
+from ansorc.tools.candidate_pairs import OPERATORS, Compiled, Outcome, Pair, check, draw, tolerance
+from ansorc.tools.workloads_convolution import Convolution
 
 
 def test_the_same_seed_draws_the_same() -> None:
@@ -24,6 +25,13 @@ def test_random_candidates_are_right(operator: str) -> None:
         outcome = check(pair)
         assert outcome.error <= 1, outcome.candidates
         assert len(outcome.compiled) == len(outcome.candidates)
+
+
+def test_a_window_that_is_smaller_than_its_stride() -> None:
+    """One element of an input of 2x3: no loop of the result cuts it out."""
+    layer = Convolution("DEP", (2, 3), 16, 16, 1, 3, 0, groups=16)
+    for seed in range(3):
+        assert check(Pair("DEP", layer, 2, seed)).error <= 1
 
 
 def test_a_wrong_result_is_noticed() -> None:
