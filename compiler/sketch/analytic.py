@@ -81,17 +81,18 @@ def choose(nest: LoopNest, machine: Machine) -> tuple[dict[str, int], float] | N
     lanes = decisions["lanes"].options(nest, machine, {})
     if not lanes:
         return None
-    best: tuple[float, int, dict[str, int]] | None = None
+    best: tuple[float, int, int, dict[str, int]] | None = None
     for tiles in _tiles(nest, machine, {"lanes": lanes[0]}):
         wanted = _wanted_chunks(nest, machine, tiles)
         for chosen in _walks(nest, tiles, wanted):
             cycles = estimate(nest, machine, chosen).cycles * imbalance(chunk_count(nest, chosen), wanted)
-            key = (cycles, -accumulators(chosen))
-            if best is None or key < best[:2]:
+            along = 0 if nest.contraction else -max([chosen[f"tile_{k}"] for k in tileable(nest)[:1]], default=0)
+            key = (cycles, -accumulators(chosen), along)
+            if best is None or key < best[:3]:
                 best = (*key, chosen)
     if best is None:
         return None
-    chosen = best[2]
+    chosen = best[3]
     for name in ("part", "unroll", "prefetch"):
         chosen[name] = decisions[name].default(nest, machine, chosen)
     return chosen, best[0]
@@ -143,7 +144,8 @@ def _walks(nest: LoopNest, tiles: dict[str, int], wanted: int) -> Iterator[dict[
     # What reads weights of its own comes first: a chunk keeps its panels.
     apart = [k + 1 for k, shares in enumerate(nest.shares_panel) if not shares]
     positions = [k for k in range(1, len(extents)) if k not in apart]
-    orders = [[*apart, 0, *positions]] if nest.reductions or not positions else []
+    # Without weights to keep, threads share rows and not channels: what a core wrote, it reads in the next task.
+    orders = [[*apart, 0, *positions]] if nest.contraction or not positions else []
     if (extents[0] > 1 or not orders) and positions:
         orders.append([*apart, *positions, 0])
     for order in orders:
