@@ -12,7 +12,7 @@ or one, where a chunk takes some rows of tiles through all three, in buffers tha
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd, prod
 
 import numpy as np
@@ -36,6 +36,7 @@ from ansorc.compiler.sketch.decisions import (
     divisors,
 )
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
+from ansorc.compiler.sketch.loop_nest import body_cycles
 from ansorc.compiler.sketch.properties import KERNEL_BYTES, Properties, tile_code_bytes
 from ansorc.compiler.sketch.winograd_step import Winograd, footprint
 from ansorc.dialect_passes.lower import prefetch
@@ -61,6 +62,8 @@ SECTION_CYCLES = 2_000.0
 WEIGHT_BYTES_A_CYCLE = 4.0
 """The weights are (a / 3)^2 times those of the direct algorithm, and in a network come from memory."""
 WANTED_CHUNKS = 8
+EPILOGUE_CODE_BYTES = 20.0
+"""For a cycle of the epilogue, which stands behind every output of a tile."""
 TRANSFORM_CODE_BYTES = {2: 3700, 4: 4200, 6: 11_000}
 """Of both transforms, straight-line code, for tiles at an edge or inside."""
 
@@ -165,7 +168,8 @@ class WinogradKind(Kind[Convolution3x3]):
     prepared = ("m", "lanes", "vectors", "prefetch")
 
     def describe(self, function: ir.Operation) -> Convolution3x3:
-        return winograd.describe(function, analyse(function))
+        task = analyse(function)
+        return replace(winograd.describe(function, task), epilogue_cycles=body_cycles(task.root))
 
     def extents(self, nest: Convolution3x3) -> tuple[tuple[int, ...], tuple[int, ...]]:
         return (*nest.lead, nest.height, nest.width, nest.filters), (*nest.taps, TAPS, TAPS, nest.channels)
@@ -219,7 +223,8 @@ class WinogradKind(Kind[Convolution3x3]):
             l1_bytes=float(register_tiles * (steps * (tile + width) + tile * width) * size + 2 * between),
             l2_bytes=float((register_tiles * panel if panel > 0.75 * machine.l1_bytes else 0) + 2 * between),
             memory_bytes=float(weights + outside + (0 if near else 2 * between)),
-            code_bytes=KERNEL_BYTES + kinds * TRANSFORM_CODE_BYTES[m]
+            code_bytes=KERNEL_BYTES
+            + kinds * (TRANSFORM_CODE_BYTES[m] + m * m * EPILOGUE_CODE_BYTES * nest.epilogue_cycles)
             + tile_code_bytes(tile, vectors, values["unroll"], 1, 0.0),
         )  # fmt: skip
 

@@ -47,6 +47,11 @@ def reshape(value: ir.Value, sizes: Sequence[int]) -> ir.Value:
     kind = ir.RankedTensorType(value.type)
     if list(kind.shape) == list(sizes):
         return value
+    if not sizes:
+        return tensor.CollapseShapeOp(ir.RankedTensorType.get([], kind.element_type), value, []).result
+    if not kind.shape:
+        made = ir.RankedTensorType.get(list(sizes), kind.element_type)
+        return tensor.ExpandShapeOp(made, value, [], [], list(sizes)).result
     pairs = _matching_groups(list(kind.shape), list(sizes))
     middle = [prod(kind.shape[d] for d in source) for source, _ in pairs]
     if len(middle) != len(kind.shape):

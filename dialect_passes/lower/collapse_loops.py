@@ -38,6 +38,8 @@ def _elementwise(function: ir.Operation) -> list[ir.Operation]:
         maps = indexing_maps(g)
         if "reduction" in iterators(g) or shape(g.results[0]) != extents or len(g.results) != 1:
             return []
+        if list(list(g.regions[0].blocks[0].arguments)[-1].uses):
+            return []  # a reduction of one step: what it starts from matters
         if collect(g, "tensor.extract", "linalg.index") or maps[-1] != ir.AffineMap.get_identity(len(extents)):
             return []
         if any(not isinstance(e, ir.AffineDimExpr) for m in maps for e in m.results):

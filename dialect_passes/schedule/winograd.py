@@ -52,6 +52,8 @@ class Convolution3x3:
     read: tuple[int, ...]
     """Extents of the padded input before its height."""
     element_bytes: int
+    epilogue_cycles: float = 0.0
+    """About how long the epilogue takes for one vector; for whoever estimates."""
 
 
 @dataclass(frozen=True)

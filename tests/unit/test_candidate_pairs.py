@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from ansorc.compiler.workers import Failure, JobResult
 from ansorc.tools import bench_candidates
 from ansorc.tools.candidate_pairs import OPERATORS, Compiled, Outcome, Pair, check, draw, tolerance
+from ansorc.tools.workloads import AttentionScores
 from ansorc.tools.workloads_convolution import Convolution
 
 
@@ -32,6 +33,11 @@ def test_a_window_that_is_smaller_than_its_stride() -> None:
     layer = Convolution("DEP", (2, 3), 16, 16, 1, 3, 0, groups=16)
     for seed in range(3):
         assert check(Pair("DEP", layer, 2, seed)).error <= 1
+
+
+def test_attention_of_one_word() -> None:
+    """Its sum is a number: views of no dims at all."""
+    assert check(Pair("TBS", AttentionScores(1, 1, 8), 1, 773876614)).error <= 1
 
 
 def test_a_wrong_result_is_noticed() -> None:

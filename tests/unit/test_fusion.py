@@ -58,7 +58,16 @@ def kinds(model: onnx.ModelProto, fuse_chains: str) -> list[str]:
 
 @pytest.mark.parametrize("fuse_chains", FUSE_CHAINS)
 @pytest.mark.parametrize(
-    "shape", [(128, 128, 2, 64), (7, 32, 3, 80), (1, 48, 2, 32), (5, 333, 2, 16), (197, 197, 3, 64), (2, 9, 1, 20)]
+    "shape",
+    [
+        (128, 128, 2, 64),
+        (7, 32, 3, 80),
+        (1, 48, 2, 32),
+        (5, 333, 2, 16),
+        (197, 197, 3, 64),
+        (2, 9, 1, 20),
+        (1, 1, 1, 8),
+    ],
 )
 def test_attention_is_right_in_one_task_and_in_several(shape: tuple[int, int, int, int], fuse_chains: str) -> None:
     model, inputs, expected = attention(*shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from itertools import product
+from itertools import islice, product
 from typing import Any
 
 import pytest
@@ -125,3 +125,20 @@ def test_no_layer_of_the_suites_has_a_default_that_would_be_refused() -> None:
                     found = space.properties(choice.candidate)
                     assert not found.too_large
                     assert found.compile_seconds < LONGEST_COMPILE
+
+
+def test_a_function_behind_every_output_of_a_winograd_tile_is_counted() -> None:
+    """tanh is some forty instructions, 36 times for a tile of 6x6, at four kinds of edges: 68 KB were seen."""
+    sizes: dict[str, float] = {}
+    for activation in ("", "tanh"):
+        layer = Convolution("C2D", (29, 29), 32, 48, 3, 1, 1, bias=True, activation=activation)
+        case = layer.case(1)
+        for text in to_tasks(read(case.model, OPTIONS), OPTIONS).code.values():
+            for space in spaces_of_task(text, MACHINE):
+                if space.kind.name == "winograd":
+                    choice = space.choose()
+                    assert choice is not None
+                    values = {**choice.candidate.values, "m": 6, "rows": 0}
+                    sizes[activation] = space.kind.properties(space.nest, MACHINE, values).code_bytes
+                    assert not any(c.values["m"] == 6 for c in islice(space.candidates(), 500)) or activation == ""
+    assert sizes[""] < LARGEST_CODE < sizes["tanh"]
