@@ -139,9 +139,9 @@ class _Padding:
 
     def _masked(self, wide: Wide, ignored: float) -> ir.Value:
         sizes = shape(wide.value)
-        kind = ir.RankedTensorType(wide.value.type).element_type
-        numbers = (np.arange(sizes[wide.dim]) < wide.extent).astype(np.float32)
-        mask = weights_of.add(self.module, self.weights, "mask", numbers, ir.RankedTensorType.get(numbers.shape, kind))
+        kind, f32 = ir.RankedTensorType(wide.value.type).element_type, ir.F32Type.get()
+        numbers = (np.arange(sizes[wide.dim]) < wide.extent).astype(np.float32)  # whatever the elements are
+        mask = weights_of.add(self.module, self.weights, "mask", numbers, ir.RankedTensorType.get(numbers.shape, f32))
         loops = [ir.AffineDimExpr.get(k) for k in range(len(sizes))]
         every, along = ir.AffineMap.get_identity(len(sizes)), ir.AffineMap.get(len(sizes), 0, [loops[wide.dim]])
         made = linalg.GenericOp(
@@ -149,9 +149,9 @@ class _Padding:
             ir.ArrayAttr.get([ir.AffineMapAttr.get(m) for m in (every, along, every)]),
             ir.ArrayAttr.get([ir.Attribute.parse("#linalg.iterator_type<parallel>")] * len(sizes)),
         )  # fmt: skip
-        block = made.regions[0].blocks.append(*[kind] * 3, arg_locs=[ir.Location.current] * 3)
+        block = made.regions[0].blocks.append(kind, f32, kind, arg_locs=[ir.Location.current] * 3)
         with ir.InsertionPoint(block):
-            zero, other = arith.constant(kind, 0.0), arith.constant(kind, ignored)
+            zero, other = arith.constant(f32, 0.0), _number(kind, ignored)
             real = arith.cmpf(arith.CmpFPredicate.UNE, block.arguments[1], zero)
             linalg.YieldOp([arith.select(real, block.arguments[0], other)])
         return made.results[0]
@@ -210,11 +210,14 @@ def _columns_to_pad(op: ir.Operation) -> int | None:
 
 
 def _positions(m: ir.AffineMap, dim: ir.AffineExpr) -> list[int] | None:
-    """Return where a loop is an index of its own; None where it is a part of one."""
-    for e in m.results:
-        if e != dim and not isinstance(e, ir.AffineDimExpr):
-            return None
-    return [k for k, e in enumerate(m.results) if e == dim]
+    """Return where a loop is an index of its own, once at most; None where it is a part of one, or several."""
+    found = [k for k, e in enumerate(m.results) if e == dim]
+    plain = all(isinstance(e, ir.AffineDimExpr) for e in m.results)
+    return found if plain and len(found) <= 1 else None
+
+
+def _number(kind: ir.Type, value: float) -> ir.Value:
+    return arith.constant(kind, int(value) if isinstance(kind, ir.IntegerType) else value)
 
 
 def _zeros_behind(value: ir.Value, sizes: list[int]) -> ir.Value:
@@ -224,5 +227,5 @@ def _zeros_behind(value: ir.Value, sizes: list[int]) -> ir.Value:
     pad = tensor.PadOp(made, value, [], [], [0] * rank, high)
     block = pad.regions[0].blocks.append(*[ir.IndexType.get()] * rank, arg_locs=[ir.Location.current] * rank)
     with ir.InsertionPoint(block):
-        tensor.YieldOp(arith.constant(kind.element_type, 0.0))
+        tensor.YieldOp(_number(kind.element_type, 0.0))
     return pad.result

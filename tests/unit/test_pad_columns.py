@@ -95,3 +95,31 @@ def test_columns_of_a_prime_number_are_no_plain_loops() -> None:
     code = to_tasks(read(model_of([node("MatMul", ["a", "b"], ["y"])], inputs), options), options).code
     kinds = [compile_task(TaskJob(text, "linalg", "llvm", options.target)).facts.kind for text in code.values()]
     assert "register-tile" in kinds
+
+
+@pytest.mark.parametrize(
+    ("element", "dtype", "tolerance"),
+    [(TensorProto.DOUBLE, np.float64, 1e-14), (TensorProto.FLOAT16, np.float16, 4e-3),
+     (TensorProto.INT32, np.int32, 0), (TensorProto.INT64, np.int64, 0)],
+)  # fmt: skip
+def test_masks_and_zeros_are_right_for_every_element_type(element: int, dtype: type, tolerance: float) -> None:
+    generator = np.random.default_rng(0)
+    sizes = {"a": (13, 24), "b": (24, 37), "c": (37, 21)}
+    whole = np.issubdtype(dtype, np.integer)
+    scale = 3.0 if whole else 0.45  # scores of about 1: softmax makes the rounding of large ones larger still
+    inputs = {n: (scale * generator.standard_normal(s)).astype(dtype) for n, s in sizes.items()}
+    nodes = [node("MatMul", ["a", "b"], ["s"]), node("MatMul", ["s" if whole else "p", "c"], ["y"])]
+    if not whole:
+        nodes.insert(1, node("Softmax", ["s"], ["p"], axis=-1))
+    graph = helper.make_graph(
+        nodes, "columns",
+        [helper.make_tensor_value_info(n, element, s) for n, s in sizes.items()],
+        [helper.make_tensor_value_info("y", element, (13, 21))],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    wide = {n: a.astype(dtype if whole else np.float64) for n, a in inputs.items()}
+    scores = wide["a"] @ wide["b"]
+    expected = (scores if whole else softmax(scores)) @ wide["c"]
+    result = ansorc.compile(model).run(inputs)["y"]
+    assert result.dtype == dtype
+    assert abs(result - expected).max() <= tolerance * abs(expected).max()
