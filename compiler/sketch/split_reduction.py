@@ -29,7 +29,7 @@ from ansorc.dialect_passes.ir_walk import segments
 from ansorc.dialect_passes.schedule import split_reduction
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
 from ansorc.dialect_passes.schedule.machine import Machine
-from ansorc.dialect_passes.schedule.words import cse, match_ops, patterns, script
+from ansorc.dialect_passes.schedule.words import script, settled
 
 MOST_ROWS = 64
 """With more rows than that, threads have enough to do without parts."""
@@ -152,7 +152,7 @@ class SplitReduction(Kind[Reduction]):
             chunks=chunks,
             balance=1 / imbalance(chunks),
             tile_footprint=float(width * (nest.operands + 1) * nest.element_bytes),
-            chunk_footprint=float(size / chunks),
+            chunk_footprint=float(size / chunks + width * nest.element_bytes),
             task_footprint=float(size + chunks * width * nest.element_bytes),
             l1_bytes=float(size + 2 * chunks * width * nest.element_bytes),
             l2_bytes=float(size),
@@ -170,11 +170,6 @@ class SplitReduction(Kind[Reduction]):
             step.emit(candidate.values, lines)
         return script(
             *lines,
-            match_ops("%f", "func.func"),
-            patterns("%f", 'vector.lower_multi_reduction lowering_strategy = "innerreduction"'),
-            patterns("%f", "canonicalization"),
-            cse("%f"),
-            patterns("%f", "linalg.fold_unit_extent_dims_via_slices", "canonicalization"),
-            cse("%f"),
+            *settled('vector.lower_multi_reduction lowering_strategy = "innerreduction"'),
             attributes=self.attributes(candidate.values),
         )

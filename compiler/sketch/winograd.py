@@ -208,7 +208,12 @@ class WinogradKind(Kind[Convolution3x3]):
         outside += prod(nest.lead) * nest.height * nest.width * nest.filters * size
         register_tiles = points * tiles // tile * (nest.filters // width)
         chunks = prod(nest.lead) * y // rows if rows else points * (nest.filters // width // values["chunk_blocks"])
-        kept = footprint(step(nest), values, size) + weights if rows else (tiles * width + steps * width) * size
+        filters = width * values["chunk_blocks"]
+        kept = (
+            footprint(step(nest), values, size) + weights
+            if rows
+            else (tiles * (steps + filters) + steps * filters) * size
+        )
         near = between <= machine.l2_bytes or rows
         kinds = len(pieces(nest.height, m)) * len(pieces(nest.width, m))
         return Properties(

@@ -68,18 +68,17 @@ def test_footprints_and_flops_are_those_of_a_walk_over_all_iterations() -> None:
 
 
 @pytest.mark.parametrize("kind", list(WORKLOADS))
-def test_bytes_grow_towards_the_registers(kind: str) -> None:
+def test_a_chunk_touches_what_its_register_tiles_do_and_more(kind: str) -> None:
     space, _ = space_of(kind)
     generator = random.Random(1)
-    for _ in range(30):
-        candidate = space.sample(generator)
-        if candidate is None:
-            continue
-        found = space.properties(candidate)
-        assert found.tile_footprint > 0
-        assert found.l1_bytes > 0
-        assert found.flops > 0
-        assert found.memory_bytes >= 0
+    drawn = [c for c in (space.sample(generator) for _ in range(30)) if c is not None]
+    found = [space.properties(c) for c in drawn]
+    for one in found:
+        assert 0 < one.tile_footprint <= one.chunk_footprint
+        assert one.l1_bytes >= one.memory_bytes >= 0
+        assert one.flops > 0
+    for field in ("registers", "chunks", "tile_footprint", "chunk_footprint", "l1_bytes", "code_bytes"):
+        assert len({getattr(one, field) for one in found}) > 2, field
 
 
 @pytest.mark.parametrize("kind", list(WORKLOADS))

@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+import ansorc
 from ansorc.compiler.driver import read, to_tasks
 from ansorc.compiler.measure import runnable, spaces_of_task
 from ansorc.compiler.options import Options
@@ -63,6 +64,19 @@ def test_random_candidates_move_everything(shape: tuple[int, ...], perm: tuple[i
                 assert np.array_equal(runnable(text, made).run(arguments, threads=2), expected), candidate.values
                 found += 1
     assert found >= 3
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int8, np.int64, np.bool_])
+def test_elements_of_every_size_are_moved(dtype: type) -> None:
+    x = (30 * np.random.default_rng(0).standard_normal((2, 37, 49))).astype(dtype)
+    element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    graph = helper.make_graph(
+        [helper.make_node("Transpose", ["x"], ["y"], perm=[0, 2, 1])], "g",
+        [helper.make_tensor_value_info("x", element, x.shape)],
+        [helper.make_tensor_value_info("y", element, (2, 49, 37))],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    assert np.array_equal(ansorc.compile(model).run({"x": x})["y"], x.transpose(0, 2, 1))
 
 
 def test_a_number_for_each_row_is_no_transpose() -> None:
