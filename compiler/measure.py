@@ -21,7 +21,7 @@ from ansorc.compiler.task_job import TaskCode
 from ansorc.dialect_passes.ir_walk import body, functions, shape
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.runtime import linking
-from ansorc.runtime.kernel_runner import LoadedKernel, aligned, in_huge_pages
+from ansorc.runtime.kernel_runner import LoadedKernel, aligned, arena
 from ansorc.runtime.llvm_binding import LoadedCode, compile_ir
 
 Array = NDArray[Any]
@@ -91,18 +91,16 @@ class RunnableTask:
         return statistics.median(self.kernel.run(buffers, threads, calls) for _ in range(REPEATS))
 
     def _buffers(self, arguments: Sequence[Array]) -> list[Array]:
-        buffers: list[Array] = []
-        for number, (argument, kind) in enumerate(zip(arguments, self.types, strict=False)):
-            packing = self.code.facts.packings.get(number)
-            if packing is not None:
-                argument = packing.apply(argument)
-            make = in_huge_pages if packing is None else aligned  # weights lie in the library's file
-            buffers.append(make(argument.shape, kind.dtype))
-            buffers[-1][...] = argument
-        result = in_huge_pages(self.types[-1].shape, self.types[-1].dtype)
-        result.reshape(-1).view(np.uint8)[:] = 0xFF  # not a number: what is not written shows
-        scratch = [in_huge_pages((size,), np.uint8) for size in self.code.facts.scratch]
-        return [*buffers, result, *scratch]
+        facts = self.code.facts
+        packed = {n: packing.apply(arguments[n]) for n, packing in facts.packings.items()}
+        kinds = [(t.shape, t.dtype) for n, t in enumerate(self.types) if n not in packed]
+        places = iter(arena([*kinds, *(((size,), np.uint8) for size in facts.scratch)]))
+        # Weights lie in the library's file, everything else in its arena.
+        buffers = [aligned(packed[n].shape, t.dtype) if n in packed else next(places) for n, t in enumerate(self.types)]
+        for n, argument in enumerate(arguments):
+            buffers[n][...] = packed.get(n, argument)
+        buffers[-1].reshape(-1).view(np.uint8)[:] = 0xFF  # not a number: what is not written shows
+        return [*buffers, *places]
 
 
 def runnable(text: str, code: TaskCode, target: Target | None = None) -> RunnableTask:

@@ -28,18 +28,22 @@ def aligned(shape: Sequence[int], dtype: Any) -> Array:
     return raw[start : start + count].view(dtype).reshape(shape)
 
 
-def in_huge_pages(shape: Sequence[int], dtype: Any) -> Array:
-    """Return an array of zeros whose memory lies as that of a library's arena: in huge pages, where the system has any.
+def arena(kinds: Sequence[tuple[Sequence[int], Any]]) -> list[Array]:
+    """Return arrays of zeros, one for each shape and dtype, that lie as in a library's arena: one behind the other.
 
-    In small ones, which lie anywhere, it is a matter of luck what the second cache can hold at once.
+    Their memory is in huge pages, where the system has any: in small ones, which lie anywhere, it is a matter of luck
+    what the second cache can hold at once.
     """
-    count = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-    block = mmap.mmap(-1, count + HUGE_PAGE)
+    sizes = [int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize for shape, dtype in kinds]
+    block = mmap.mmap(-1, sum(size + ALIGNMENT for size in sizes) + HUGE_PAGE)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         block.madvise(mmap.MADV_HUGEPAGE)
     raw = np.frombuffer(block, np.uint8)
-    start = -raw.ctypes.data % HUGE_PAGE
-    return raw[start : start + count].view(dtype).reshape(shape)
+    start, made = -raw.ctypes.data % HUGE_PAGE, list[Array]()
+    for (shape, dtype), size in zip(kinds, sizes, strict=True):
+        made.append(raw[start : start + size].view(dtype).reshape(shape))
+        start += size + -size % ALIGNMENT
+    return made
 
 
 class LoadedKernel:
