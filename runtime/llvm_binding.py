@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import llvmlite.binding as llvm
 
-SPILL = re.compile(r"(?:#|//|@|;) *(\d+)-byte (?:Folded )?Spill")
-VECTOR_BYTES = 16
-"""Least bytes of a spilled register that is a vector."""
+from ansorc.runtime.machine_code import vector_spills
 
 
 @dataclass(frozen=True)
@@ -87,8 +84,7 @@ def compile_kernel(
     assembly = machine.emit_assembly(module)
     # Generating code takes many times longer than assembling it, which LLVM can do for the machine it runs on.
     code = machine.emit_object(_assembled(assembly, triple, machine) if native else _parse(again, triple, machine))
-    spills = sum(int(found[1]) >= VECTOR_BYTES for found in SPILL.finditer(assembly))
-    return code, CodeReport(_text_bytes(code), spills)
+    return code, CodeReport(_text_bytes(code), vector_spills(assembly))
 
 
 def _optimised(text: str, triple: str, machine: llvm.TargetMachine, level: int, unroll: bool) -> llvm.ModuleRef:

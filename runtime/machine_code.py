@@ -19,6 +19,9 @@ _ARM_ARITHMETIC = re.compile(
 _X86_SPILL = re.compile(r"^\s+v?mov[au]p[sd]\s.*\(%rsp\)")
 _ARM_SPILL = re.compile(r"^\s+(?:str|ldr|stp|ldp)\s+[qz]\d+.*\[sp")
 
+_MARKED_SPILL = re.compile(r"(?:#|//|@|;) *(\d+)-byte (?:Folded )?Spill")
+_VECTOR_BYTES = 16
+
 
 @dataclass(frozen=True)
 class FunctionCode:
@@ -49,6 +52,14 @@ def inspect(assembly: str) -> tuple[FunctionCode, ...]:
     starts = [(k, m[1]) for k, line in enumerate(lines) if (m := _LABEL.match(line)) and m[1] in names]
     ends = [*(k for k, _ in starts[1:]), len(lines)]
     return tuple(_function(name, lines[start:end]) for (start, name), end in zip(starts, ends, strict=True))
+
+
+def vector_spills(assembly: str) -> int:
+    """Count the stores of whole vectors to the stack that LLVM marks as spills in verbose assembly.
+
+    `FunctionCode.spills` needs no marks, but takes any vector on the stack for one, such as rows that are kept there.
+    """
+    return sum(int(found[1]) >= _VECTOR_BYTES for found in _MARKED_SPILL.finditer(assembly))
 
 
 def _function(name: str, lines: list[str]) -> FunctionCode:

@@ -24,7 +24,7 @@ from ansorc.dialect_passes.schedule.block_channels import Packing
 from ansorc.dialect_passes.schedule.chain_loops import CONTRACTION, MAP, REDUCTION, analyse
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.split_loops import Width
-from ansorc.dialect_passes.schedule.words import cse, match_ops, patterns, script
+from ansorc.dialect_passes.schedule.words import script, settled
 
 
 class ChainKind(Kind[ChainNest]):
@@ -102,12 +102,7 @@ class ChainKind(Kind[ChainNest]):
             step.emit(candidate.values, made)
         return script(
             *made.lines,
-            match_ops("%f", "func.func"),
-            patterns("%f", 'vector.lower_multi_reduction lowering_strategy = "innerreduction"'),
-            patterns("%f", "scf.for_loop_canonicalization", "canonicalization"),
-            cse("%f"),
-            patterns("%f", "linalg.fold_unit_extent_dims_via_slices", "canonicalization"),
-            cse("%f"),
+            *settled('vector.lower_multi_reduction lowering_strategy = "innerreduction"'),
             attributes=self.attributes(candidate.values),
         )
 

@@ -24,7 +24,7 @@ from ansorc.dialect_passes.schedule import block_channels, pack_operand
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import TaskShape, analyse, loop_extents
-from ansorc.dialect_passes.schedule.words import cse, match_ops, patterns, script
+from ansorc.dialect_passes.schedule.words import script, settled
 
 
 class RegisterTile(Kind[LoopNest]):
@@ -100,12 +100,7 @@ class RegisterTile(Kind[LoopNest]):
             step.emit(values, made)
         return script(
             *made.lines,
-            match_ops("%f", "func.func"),
-            # Sizes of peeled loops first: folding unit dims of sizes not yet known ends the process.
-            patterns("%f", "scf.for_loop_canonicalization", "canonicalization"),
-            cse("%f"),
-            patterns("%f", "linalg.fold_unit_extent_dims_via_slices", "canonicalization"),
-            cse("%f"),
+            *settled(),
             attributes=self.attributes(values),
         )
 

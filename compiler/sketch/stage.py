@@ -29,6 +29,8 @@ class Stage:
 
     def __post_init__(self) -> None:
         for part in ("root", *self.parts):
+            if part in self.handles:
+                continue
             self.handles[part] = self._fresh(part)
             self.lines.append(match_attribute(self.handles[part], f"ansorc.{self.name}{part}"))
 
@@ -65,10 +67,8 @@ class Stage:
 
     def apart(self, part: str) -> Stage:
         """Return a stage of its own for a part, which is tiled by itself from here on."""
-        made = Stage.__new__(Stage)
-        made.lines, made.name, made.extents, made.parts = self.lines, f"{self.name}{part}.", list(self.extents), ()
-        made.handles, made.level = {"root": self.handles[part]}, self.level
-        return made
+        handles = {"root": self.handles[part]}
+        return Stage(self.lines, f"{self.name}{part}.", list(self.extents), (), handles, self.level)
 
     def _fresh(self, word: str) -> str:
         return f"%{self.name.replace('.', '_')}{word}{self.level}"

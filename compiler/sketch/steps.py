@@ -146,15 +146,21 @@ class Walk(Step):
         order = sorted(range(len(self.tiles)), key=lambda dim: bool(self.tiles[dim]))
         if values[self.channels_inside]:
             order = [*(dim for dim in order if dim), 0]
-        for stage in [script.apart(part) for part in ("fill", "anchor", "root")] if script.cached else [script]:
-            for dim in order:
-                size = values[self.tiles[dim]] if self.tiles[dim] else 1
-                left_over = stage.extents[dim] % size
-                loop = stage.walk(dim, size)
-                if left_over:
-                    script.peeled.append((dim, loop))
-            if stage.name == "anchor.":
-                script.handles["anchor"] = stage.handles["root"]
+        if not script.cached:
+            self._walk(values, script, script, order)
+            return
+        for part in ("fill", "anchor", "root"):
+            stage = script.apart(part)
+            self._walk(values, script, stage, order)
+            script.handles[part] = stage.handles["root"]
+
+    def _walk(self, values: Values, script: Script, stage: Stage, order: Sequence[int]) -> None:
+        for dim in order:
+            size = values[self.tiles[dim]] if self.tiles[dim] else 1
+            left_over = stage.extents[dim] % size
+            loop = stage.walk(dim, size)
+            if left_over:
+                script.peeled.append((dim, loop))
 
 
 @dataclass(frozen=True, order=True)

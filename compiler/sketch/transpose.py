@@ -23,7 +23,7 @@ from ansorc.dialect_passes.ir_walk import indexing_maps, segments
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import analyse
-from ansorc.dialect_passes.schedule.words import cse, match_ops, patterns, script
+from ansorc.dialect_passes.schedule.words import script, settled
 
 BLOCKS = (16, 8, 4)
 """Rows or columns that are transposed in registers; 16 x 16 has a network of shuffles of its own."""
@@ -186,11 +186,6 @@ class Transpose(Kind[Transposition]):
             step.emit(candidate.values, lines)
         return script(
             *lines,
-            match_ops("%f", "func.func"),
-            # Sizes of peeled loops first: folding unit dims of sizes not yet known ends the process.
-            patterns("%f", "scf.for_loop_canonicalization", "canonicalization"),
-            cse("%f"),
-            patterns("%f", "linalg.fold_unit_extent_dims_via_slices", "canonicalization"),
-            cse("%f"),
+            *settled(),
             attributes=self.attributes(candidate.values),
         )

@@ -49,3 +49,18 @@ def patterns(handle: str, *names: str) -> str:
 def cse(handle: str) -> str:
     """Eliminate common subexpressions under `handle`."""
     return f"  transform.apply_cse to {handle} : {OP}"
+
+
+def settled(*first: str) -> list[str]:
+    """Return the last lines of a script: pattern sets to apply `first`, then what tiling left becomes static and small.
+
+    Sizes of peeled loops come before unit dims: folding unit dims of sizes not yet known ends the process.
+    """
+    return [
+        match_ops("%f", "func.func"),
+        *(patterns("%f", name) for name in first),
+        patterns("%f", "scf.for_loop_canonicalization", "canonicalization"),
+        cse("%f"),
+        patterns("%f", "linalg.fold_unit_extent_dims_via_slices", "canonicalization"),
+        cse("%f"),
+    ]
