@@ -45,10 +45,10 @@ class OpFigures:
     name: str
     batch: int
     gflop: float
-    intensity: float
-    """Floating-point operations for each byte of inputs, weights and output."""
-    bound: float
-    """GFLOP/s that the machine's limits allow."""
+    touched: int
+    """Bytes of inputs, weights and output."""
+    least_ms: float
+    """What the machine's limits allow."""
     ms: dict[str, float]
     """Times by engine; an engine that failed or was wrong has none."""
     errors: dict[str, float]
@@ -67,6 +67,11 @@ class OpFigures:
         return 1e3 * self.gflop / self.ms[engine] if engine in self.ms else None
 
     @property
+    def intensity(self) -> float:
+        """Floating-point operations for each byte of inputs, weights and output."""
+        return 1e9 * self.gflop / self.touched
+
+    @property
     def disturbed(self) -> bool:
         """Whether others kept the machine so busy that the times count for nothing."""
         return self.others > BUSY_CORES
@@ -83,8 +88,12 @@ class OpFigures:
     @property
     def utilisation(self) -> float | None:
         """Percent of the bound that ours reaches."""
-        ours = self.gflops(OURS)
-        return None if ours is None else 100 * ours / self.bound
+        return 100 * self.least_ms / self.ms[OURS] if OURS in self.ms else None
+
+    @property
+    def bandwidth(self) -> float | None:
+        """The GB/s at which ours passes the bytes that have to be touched."""
+        return 1e-6 * self.touched / self.ms[OURS] if OURS in self.ms else None
 
 
 @click.command()
@@ -224,8 +233,8 @@ def measure(
     ms = dict(zip(right, times, strict=True))
     default = ms.pop(DEFAULT, None)
     return OpFigures(
-        suite, workload.operator, workload.name, batch, flops / 1e9, flops / case.touched,
-        limits.bound(flops, case.touched), ms, errors, failures, default, others,
+        suite, workload.operator, workload.name, batch, flops / 1e9, case.touched,
+        limits.least_ms(flops, case.touched), ms, errors, failures, default, others,
         tuple(t.summary for t in tasks if t.timed),
     )  # fmt: skip
 
@@ -263,6 +272,7 @@ COLUMNS = {
     "GFLOP": "{:>8}",
     "ours ms": "{:>9}",
     "GFLOP/s": "{:>8}",
+    "GB/s": "{:>6}",
     "% bound": "{:>7}",
     "torch ms": "{:>9}",
     "ort ms": "{:>9}",
@@ -294,6 +304,7 @@ def cells(figures: OpFigures) -> list[str]:
         f"{figures.gflop:.4f}",
         time_of(OURS),
         _number(figures.gflops(OURS), ".1f"),
+        _number(figures.bandwidth, ".1f"),
         _number(figures.utilisation, ".0f"),
         time_of(TORCH),
         time_of(ONNXRUNTIME),

@@ -43,11 +43,12 @@ def prepare_torch(case: Case, threads: int, faster: Callable[[list[Run]], int]) 
     torch: Any = importlib.import_module("torch")
     torch.set_num_threads(threads)
     formats = {4: [None, torch.channels_last], 5: [None, torch.channels_last_3d]}
-    convolves = any(node.op_type in {"Conv", "ConvTranspose"} for node in case.peer_model.graph.node)
+    kinds = {node.op_type for node in case.peer_model.graph.node}
+    has_channels = bool(kinds & {"Conv", "ConvTranspose", "MaxPool", "AveragePool", "Resize"})
     rank = max(x.ndim for x in case.peer_inputs.values())
     runs = [
         _torch_run(torch, case.peer_model, case.peer_inputs, layout)
-        for layout in (formats.get(rank, [None]) if convolves else [None])
+        for layout in (formats.get(rank, [None]) if has_channels else [None])
     ]
     return runs[faster(runs)]
 
@@ -59,7 +60,10 @@ def _torch_run(torch: Any, model: onnx.ModelProto, inputs: dict[str, Array], lay
     for name, array in {**inputs, **weights}.items():
         value = torch.from_numpy(np.array(array))
         values[name] = value if layout is None or value.dim() < 4 else value.contiguous(memory_format=layout)
-    calls = [(_torch_call(torch, node, values), list(node.input), node.output[0]) for node in model.graph.node]
+    calls = [
+        (_torch_call(torch, node, values), [name for name in node.input if name], node.output[0])
+        for node in model.graph.node
+    ]
 
     def run() -> Any:
         with torch.inference_mode():
@@ -88,8 +92,17 @@ def _torch_call(torch: Any, node: onnx.NodeProto, constants: dict[str, Any]) -> 
         }
         return lambda x, w, b=None: convolve(x, w, b, **options)
     if kind == "Transpose":
-        order = list(attributes["perm"])
-        return lambda x: x.permute(order)
+        order, moves = list(attributes["perm"]), node.output[0] == "y"  # what is read by others need not lie in order
+        return lambda x: x.permute(order).contiguous() if moves else x.permute(order)
+    if kind in {"MaxPool", "AveragePool"}:
+        name = "max_pool2d" if kind == "MaxPool" else "avg_pool2d"
+        pool, more = getattr(functional, name), {} if kind == "MaxPool" else {"count_include_pad": False}
+        kernel, strides, pads = (attributes[a] for a in ("kernel_shape", "strides", "pads"))
+        return lambda x: pool(x, tuple(kernel), tuple(strides), tuple(pads[:2]), **more)
+    if kind == "LayerNormalization":
+        return lambda x, w, b: functional.layer_norm(x, x.shape[-1:], w, b, attributes["epsilon"])
+    if kind == "Resize":
+        return lambda x, *_: functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
     if kind == "ReduceL2":
         axes = constants[node.input[1]].tolist()
         return lambda x, _: torch.linalg.vector_norm(x, dim=axes)
@@ -99,6 +112,11 @@ def _torch_call(torch: Any, node: onnx.NodeProto, constants: dict[str, Any]) -> 
     table: dict[str, Callable[..., Any]] = {
         "Relu": torch.relu_,
         "Tanh": torch.tanh_,
+        "Exp": torch.exp,
+        "Sigmoid": torch.sigmoid,
+        "Add": torch.add,
+        "Mul": torch.mul,
+        "Concat": lambda *parts: torch.cat(parts, attributes["axis"]),
         "Gelu": functional.gelu,
         "MatMul": torch.matmul,
         "Gemm": functional.linear,  # with transB

@@ -77,9 +77,9 @@ class Limits:
         """Return the GB/s of the smallest level that holds `size` bytes."""
         return next((level.all_cores for level in self.levels if size <= level.size), self.levels[-1].all_cores)
 
-    def bound(self, flops: int, size: int) -> float:
-        """Return the GFLOP/s that a computation which touches `size` bytes once cannot exceed."""
-        return min(self.fma_all_cores, flops / size * self.bandwidth(size))
+    def least_ms(self, flops: int, size: int) -> float:
+        """Return the milliseconds below which no computation of so many operations that touches `size` bytes gets."""
+        return max(flops / self.fma_all_cores, size / self.bandwidth(size)) / (GIGA / 1e3)
 
 
 def measure_limits(

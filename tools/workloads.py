@@ -98,16 +98,22 @@ def activation_constants(activation: str) -> dict[str, Array]:
     return {"low": np.array(0, np.float32), "high": np.array(6, np.float32)} if activation == "relu6" else {}
 
 
+def by_x(sizes: int | tuple[int, ...]) -> str:
+    """Return sizes as a text such as "56x56x64"."""
+    return str(sizes) if isinstance(sizes, int) else "x".join(map(str, sizes))
+
+
 def normal(generator: np.random.Generator, shape: Sequence[int], deviation: float = 1.0) -> Array:
     """Draw f32 numbers."""
     return generator.standard_normal(tuple(shape), np.float32) * np.float32(deviation)
 
 
-def _same(result: Array) -> Array:
+def same(result: Array) -> Array:
+    """Return a result of a peer that has our layout."""
     return result
 
 
-def _alike(
+def alike(
     nodes: list[onnx.NodeProto],
     inputs: dict[str, Array],
     output: tuple[int, ...],
@@ -116,7 +122,7 @@ def _alike(
 ) -> Case:
     """Return a case with one graph for all engines."""
     model = model_of(nodes, inputs, output, constants)
-    return Case(model, inputs, model, inputs, _same, reference)
+    return Case(model, inputs, model, inputs, same, reference)
 
 
 @dataclass(frozen=True)
@@ -146,7 +152,7 @@ class BatchMatmul:
         c = normal(generator, (b, self.depth, self.columns))
         node = helper.make_node("MatMul", ["a", "b"], ["y"])
         shape = (b, self.rows, self.columns)
-        return _alike([node], {"a": a, "b": c}, shape, {}, lambda: a.astype(np.float64) @ c.astype(np.float64))
+        return alike([node], {"a": a, "b": c}, shape, {}, lambda: a.astype(np.float64) @ c.astype(np.float64))
 
 
 @dataclass(frozen=True)
@@ -187,7 +193,7 @@ class Dense:
             return ACTIVATIONS[self.activation][1](z) if self.activation else z
 
         constants = {"w": w, **({"b": b} if self.bias else {}), **activation_constants(self.activation)}
-        return _alike(nodes, {"x": x}, (rows, self.columns), constants, reference)
+        return alike(nodes, {"x": x}, (rows, self.columns), constants, reference)
 
 
 @dataclass(frozen=True)
@@ -212,7 +218,7 @@ class MatrixNorm:
         x = normal(np.random.default_rng(seed), (batch, self.rows, self.columns))
         node = helper.make_node("ReduceL2", ["x", "axes"], ["y"], keepdims=0)
         axes = {"axes": np.array([1, 2], np.int64)}
-        return _alike([node], {"x": x}, (batch,), axes, lambda: np.sqrt((x.astype(np.float64) ** 2).sum(axis=(1, 2))))
+        return alike([node], {"x": x}, (batch,), axes, lambda: np.sqrt((x.astype(np.float64) ** 2).sum(axis=(1, 2))))
 
 
 @dataclass(frozen=True)
@@ -249,4 +255,4 @@ class AttentionScores:
             powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
             return powers / powers.sum(axis=-1, keepdims=True)
 
-        return _alike(nodes, {"q": q, "k": k}, (batch, self.heads, self.length, self.length), {}, reference)
+        return alike(nodes, {"q": q, "k": k}, (batch, self.heads, self.length, self.length), {}, reference)

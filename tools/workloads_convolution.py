@@ -15,6 +15,7 @@ from ansorc.tools.workloads import (
     Case,
     activation_constants,
     activation_node,
+    by_x,
     model_of,
     normal,
 )
@@ -45,8 +46,8 @@ class Convolution:
     def name(self) -> str:
         """Its sizes, such as "56x56x64-128 k3 s2 p1"."""
         words = [
-            f"{_by_x((*self.spatial, self.channels))}-{self.filters}",
-            f"k{_by_x(self.kernel)} s{_by_x(self.stride)} p{_by_x(self.padding)}",
+            f"{by_x((*self.spatial, self.channels))}-{self.filters}",
+            f"k{by_x(self.kernel)} s{by_x(self.stride)} p{by_x(self.padding)}",
             f"d{self.dilation}" if self.dilation > 1 else "",
             f"g{self.groups}" if self.groups > 1 else "",
             "bias" if self.bias else "",
@@ -154,10 +155,6 @@ class Convolution:
         return (sizes,) * len(self.spatial) if isinstance(sizes, int) else sizes
 
 
-def _by_x(sizes: Sizes) -> str:
-    return str(sizes) if isinstance(sizes, int) else "x".join(map(str, sizes))
-
-
 @dataclass(frozen=True)
 class Capsules:
     """A convolution of matrices: out[h, w, i, j] = sum of in[h', w', i, k] * weight[k, j], for each channel.
@@ -178,7 +175,7 @@ class Capsules:
     @property
     def name(self) -> str:
         """Its sizes."""
-        sizes = f"{_by_x(self.spatial)}x{self.channels}-{self.filters}"
+        sizes = f"{by_x(self.spatial)}x{self.channels}-{self.filters}"
         return f"{sizes} k{self.kernel} s{self.stride} p{self.padding}"
 
     def flops(self, batch: int) -> int:

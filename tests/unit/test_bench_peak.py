@@ -74,8 +74,9 @@ def test_the_bound_is_arithmetic_or_the_smallest_level_that_holds_the_data() -> 
     assert LIMITS.bandwidth(1000) == 160
     assert LIMITS.bandwidth(1001) == 80
     assert LIMITS.bandwidth(10**9) == 10
-    assert LIMITS.bound(10**9, 1000) == 100
-    assert LIMITS.bound(2000, 20_000) == 1
+    assert LIMITS.least_ms(10**9, 1000) == pytest.approx(10)
+    assert LIMITS.least_ms(2000, 20_000) == pytest.approx(0.002)
+    assert LIMITS.least_ms(0, 20_000) == pytest.approx(0.002)
 
 
 def test_the_table_says_where_nothing_can_link() -> None:
