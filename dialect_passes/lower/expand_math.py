@@ -67,17 +67,18 @@ class _Scalars:
     def exp(self, x: ir.Value) -> ir.Value:
         """2**n * exp(r), n = round(x / ln 2); the power of two is applied in halves, as n spans -150 to 128."""
         clamped = arith.minimumf(arith.maximumf(x, self.number(EXP_LOWEST)), self.number(EXP_HIGHEST))
-        shifted = arith.addf(arith.mulf(clamped, self.number(LOG2_E)), self.number(ROUNDING))
+        shifted = self.add(self.mul(clamped, self.number(LOG2_E)), self.number(ROUNDING))
         whole = arith.subf(shifted, self.number(ROUNDING))
-        n = arith.subi(arith.bitcast(self.i32, shifted), arith.bitcast(self.i32, self.number(ROUNDING)))
         r = self.add(clamped, self.mul(whole, self.number(-LN2_HIGH)))
         r = self.add(r, self.mul(whole, self.number(-LN2_LOW)))
-        tail = self.mul(self.mul(r, r), self.polynomial(r, EXP))
-        value = self.add(self.add(tail, r), self.number(1.0))
-        half = arith.shrsi(n, self.integer(1))
-        for part in (half, arith.subi(n, half)):
-            bits = arith.shli(arith.addi(part, self.integer(127)), self.integer(23))
-            value = arith.mulf(value, arith.bitcast(self.f32, bits))
+        value = self.polynomial(r, (1.0, 1.0, *EXP))
+        # The low bits of `shifted` are n: moved to where exponents are, and a half of them rounded down.
+        bits = arith.bitcast(self.i32, shifted)
+        half = arith.andi(arith.shli(bits, self.integer(22)), self.integer(-1 << 23))
+        rest = arith.subi(arith.shli(bits, self.integer(23)), half)
+        for part in (half, rest):
+            power = arith.addi(part, self.integer(127 << 23))
+            value = arith.mulf(value, arith.bitcast(self.f32, power))
         return value
 
     def tanh(self, x: ir.Value) -> ir.Value:
