@@ -34,7 +34,7 @@ from ansorc.dialect_passes.lower import (
 )
 from ansorc.dialect_passes.lower.pipelines import AFFINE, BUFFERIZE, GENERALIZE, PREPARE, to_llvm
 from ansorc.dialect_passes.lower.sections import Section
-from ansorc.dialect_passes.schedule import loops
+from ansorc.dialect_passes.schedule import border, loops
 from ansorc.dialect_passes.schedule.block_channels import Packing
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.vectorize import FOLD_UNITS, LOWER_VECTORS, VECTORIZE
@@ -123,6 +123,7 @@ def to_scheduled(module: ir.Module, chosen: Schedule) -> str:
     """
     script = chosen.script
     if chosen.kind == "loops":
+        border.whole(next(functions(module)))
         explicit_copies.run(module)
     destination.run(module)
     if chosen.kind == "loops":
@@ -135,6 +136,7 @@ def to_scheduled(module: ir.Module, chosen: Schedule) -> str:
         if replayed and str(module) == before:
             raise UnusableScriptError("it changes nothing")
         destination.restore(module)
+    border.inside(module)
     expand_math.run(module)
     if chosen.vectorize:
         if constant_products.run(module):  # it reads tiles with their unit dims, which are folded elsewhere already
@@ -158,6 +160,7 @@ def prepare(module: ir.Module) -> None:
 def to_affine(module: ir.Module) -> None:
     """Take the module from `linalg` to `affine`: plain loops, no schedule; the oracle of schedules."""
     run_passes(module, PREPARE)
+    border.whole(next(functions(module)))
     destination.run(module)
     contract.run(module)
     run_passes(module, BUFFERIZE)

@@ -178,8 +178,8 @@ class Window:
     def _node(self, source: str, target: str) -> Any:
         if self.operator == "Resize":
             return helper.make_node("Resize", [source, "", "scales"], [target], mode="linear")
-        sizes = {"kernel_shape": [self.kernel] * 2, "strides": [self.stride] * 2, "pads": [self.padding] * 4}
-        return helper.make_node(self.operator, [source], [target], **sizes)
+        kernel, strides, pads = [self.kernel] * 2, [self.stride] * 2, [self.padding] * 4
+        return helper.make_node(self.operator, [source], [target], kernel_shape=kernel, strides=strides, pads=pads)
 
     def _reference(self, x: Array) -> Array:
         if self.operator == "Resize":

@@ -27,8 +27,9 @@ from ansorc.compiler.sketch.decisions import (
     spare_registers,
     tileable,
 )
-from ansorc.compiler.sketch.kind import Values
+from ansorc.compiler.sketch.kind import Decision, Values
 from ansorc.compiler.sketch.loop_nest import LoopNest
+from ansorc.dialect_passes.schedule.border import Border
 from ansorc.dialect_passes.schedule.machine import Machine
 
 MAX_CHUNKS = 64
@@ -50,6 +51,8 @@ SPILL_FACTOR = 1.3
 L1_WAYS, L2_WAYS, CACHE_LINE = 12, 16, 64
 PACK_CYCLES, PACK_BYTES_A_CYCLE = 3_000.0, 12.0
 """Packing is a parallel step more, and a copy with strides."""
+BORDER_CYCLES, BORDER_BYTES_A_CYCLE = 200.0, 16.0
+"""A chunk's own tile is filled at its borders, and else copied from where the second cache has it."""
 OVERLAP = 0.25
 """The share of the lesser costs that the greatest does not hide."""
 
@@ -84,7 +87,7 @@ def choose(nest: LoopNest, machine: Machine) -> tuple[dict[str, int], float] | N
     best: tuple[float, int, int, dict[str, int]] | None = None
     for tiles in _tiles(nest, machine, {"lanes": lanes[0]}):
         wanted = _wanted_chunks(nest, machine, tiles)
-        for chosen in _walks(nest, tiles, wanted):
+        for chosen in _padded(nest, machine, decisions["border"], _walks(nest, tiles, wanted)):
             cycles = estimate(nest, machine, chosen).cycles * imbalance(chunk_count(nest, chosen), wanted)
             along = 0 if nest.contraction else -max([chosen[f"tile_{k}"] for k in tileable(nest)[:1]], default=0)
             key = (cycles, -accumulators(chosen), along)
@@ -96,6 +99,14 @@ def choose(nest: LoopNest, machine: Machine) -> tuple[dict[str, int], float] | N
     for name in ("part", "unroll", "prefetch"):
         chosen[name] = decisions[name].default(nest, machine, chosen)
     return chosen, best[0]
+
+
+def _padded(
+    nest: LoopNest, machine: Machine, decision: Decision[LoopNest], walks: Iterator[dict[str, int]]
+) -> Iterator[dict[str, int]]:
+    for walk in walks:
+        for value in decision.options(nest, machine, walk):
+            yield {**walk, decision.name: value}
 
 
 def _tiles(nest: LoopNest, machine: Machine, chosen: Values) -> Iterator[dict[str, int]]:
@@ -193,7 +204,19 @@ def estimate(nest: LoopNest, machine: Machine, values: Values) -> Cost:
     if values.get("pack") and nest.packable is not None:
         # Most panels are read by another core than the one that wrote them.
         arithmetic += PACK_CYCLES + nest.packable.size * (2 / PACK_BYTES_A_CYCLE + 1 / MEMORY_BYTES_A_CYCLE)
+    if nest.border is not None:
+        channels = lanes * vectors * values["chunk_blocks"]
+        tile = nest.border.tile([*(values[f"chunk_{k}"] for k in range(len(nest.outer))), channels, *nest.reductions])
+        chunks = chunk_count(nest, values) if values.get("border") else 0
+        arithmetic += border_cycles(nest.border, prod(tile) * nest.element_bytes, chunks)
     return Cost(arithmetic, l2, memory)
+
+
+def border_cycles(border: Border, tile: int, chunks: int) -> float:
+    """Return what it takes to pad: for each of some chunks a tile of so many bytes, or for 0 the whole input before."""
+    if chunks:
+        return chunks * (BORDER_CYCLES + tile / BORDER_BYTES_A_CYCLE)
+    return PACK_CYCLES + border.size * (2 / PACK_BYTES_A_CYCLE + 1 / MEMORY_BYTES_A_CYCLE)
 
 
 def _panel_bytes_a_cycle(nest: LoopNest, machine: Machine, values: Values, panel: int) -> float:

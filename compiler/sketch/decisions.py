@@ -23,7 +23,7 @@ LEAST_PART = 32
 """Steps of a part of the reduction: fewer are not worth loading and storing the sums."""
 PARTS = (128, 256, 512)
 MAX_BLOCK_BYTES = 256 << 10
-"""Largest block of sums of a chunk: it lies on the stack of a thread."""
+"""Largest block of sums of a chunk, and largest padded tile: they lie on the stack of a thread."""
 SPARE_REGISTERS = 2
 """With fewer, LLVM spills when it interleaves the steps of an unrolled loop."""
 
@@ -96,6 +96,21 @@ class ChannelsInside(Decision[LoopNest]):
         whole = all(chosen[f"chunk_{k}"] % chosen[f"tile_{k}"] == 0 for k in tileable(nest))
         # MLIR finds no fill to fuse into a third loop below one that is peeled.
         return (0, 1) if chosen["chunk_blocks"] > 1 and whole else (0,)
+
+
+@dataclass(frozen=True, order=True)
+class PadInside(Decision[LoopNest]):
+    """Whether each chunk pads what it reads (1), or a parallel step before pads all of it (0)."""
+
+    def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
+        border = nest.border
+        if border is None:
+            return (0,)
+        channels = chosen["lanes"] * chosen["vectors"] * chosen["chunk_blocks"]
+        chunk = [*(chosen[f"chunk_{k}"] for k in range(len(nest.outer))), channels]
+        tile = border.tile([*chunk, *nest.reductions])
+        fits = prod(tile) * border.element_bytes <= MAX_BLOCK_BYTES
+        return (1, 0) if fits and chunk != list(nest.parallel) else (0,)
 
 
 @dataclass(frozen=True, order=True)
@@ -185,7 +200,7 @@ def space(nest: LoopNest) -> tuple[Decision[LoopNest], ...]:
     chunks = [Chunk("chunk_blocks", "blocks", "")]
     chunks += [Chunk(f"chunk_{k}", str(k), named.get(k, "")) for k in range(len(nest.outer))]
     return (Lanes("lanes"), Vectors("vectors"), PackOperand("pack"), *tiles, *chunks, ChannelsInside("channels_inside"),
-            Part("part"), UnrollReduction("unroll"), Prefetch("prefetch"))  # fmt: skip
+            PadInside("border"), Part("part"), UnrollReduction("unroll"), Prefetch("prefetch"))  # fmt: skip
 
 
 def tileable(nest: LoopNest) -> Sequence[int]:

@@ -11,6 +11,7 @@ from math import prod
 from mlir import ir
 
 from ansorc.dialect_passes.ir_walk import indexing_maps, segments, shape
+from ansorc.dialect_passes.schedule.border import Border, border_of
 from ansorc.dialect_passes.schedule.shape_of_task import TaskShape
 
 FUNCTION_CYCLES, OPERATION_CYCLES = 10.0, 0.5
@@ -45,6 +46,8 @@ class LoopNest:
     """Whether a reduction runs over something besides a window, so that weights are read from a panel."""
     epilogue_cycles: float
     """About how long the root's body takes for one vector."""
+    border: Border | None = None
+    """Of what the anchor reads first, where the task pads it."""
 
     @property
     def outer(self) -> tuple[int, ...]:
@@ -90,7 +93,8 @@ def loop_nest(task: TaskShape, constants: frozenset[int]) -> LoopNest:
         for value, m in zip(list(op.operands)[: count + 1], indexing_maps(op), strict=False)
     ]
     return LoopNest(
-        task.parallel, task.reductions, tuple(operands), width, task.contraction, body_cycles(task.root)
+        task.parallel, task.reductions, tuple(operands), width, task.contraction, body_cycles(task.root),
+        border_of(task.anchor) if task.anchor is not None else None,
     )  # fmt: skip
 
 

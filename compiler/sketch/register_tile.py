@@ -17,10 +17,10 @@ from ansorc.compiler.sketch.decisions import space, tileable
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
 from ansorc.compiler.sketch.loop_nest import LoopNest, loop_nest
 from ansorc.compiler.sketch.properties import Properties
-from ansorc.compiler.sketch.steps import Accumulate, Block, Pack, Parallel, Peel, Reduce, Script, Walk
+from ansorc.compiler.sketch.steps import Accumulate, Block, Pack, Pad, Parallel, Peel, Reduce, Script, Walk
 from ansorc.dialect_passes.ir_walk import collect, indexing_maps, shape
 from ansorc.dialect_passes.lower import prefetch
-from ansorc.dialect_passes.schedule import block_channels, pack_operand
+from ansorc.dialect_passes.schedule import block_channels, border, pack_operand
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import TaskShape, analyse, loop_extents
@@ -31,7 +31,7 @@ class RegisterTile(Kind[LoopNest]):
     """One register tile of channels and positions, walked over the task."""
 
     name = "register-tile"
-    prepared = ("lanes", "vectors", "pack", "prefetch")
+    prepared = ("lanes", "vectors", "pack", "border", "prefetch")
 
     def describe(self, function: ir.Operation) -> LoopNest:
         task = analyse(function)
@@ -51,7 +51,8 @@ class RegisterTile(Kind[LoopNest]):
         chunks = ("chunk_blocks", *(f"chunk_{k}" for k in range(len(nest.outer))))
         operand = nest.packable
         pack = (Pack("pack", len(operand.shape) - 1, operand.shape[-2]),) if operand is not None else ()
-        steps = (Block("lanes", "vectors"), *pack, Parallel(chunks))
+        pad = (Pad("border", nest.border.source),) if nest.border is not None else ()
+        steps = (Block("lanes", "vectors"), *pack, *pad, Parallel(chunks))
         accumulate = (Accumulate("part"),) if nest.contraction else ()
         walk = (*accumulate, Walk(tiles, "channels_inside"))
         reduce = (Reduce("unroll", not nest.contraction),) if nest.reductions else ()
@@ -87,6 +88,7 @@ class RegisterTile(Kind[LoopNest]):
         packings = block_channels.run(function, lanes, vectors)
         if values["pack"]:
             pack_operand.run(function)
+        (border.later if values["border"] else border.whole)(function)
         if values["prefetch"]:
             prefetch.mark(function, panels(function, packings), values["prefetch"] * vectors * lanes)
         return packings

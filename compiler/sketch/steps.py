@@ -2,6 +2,7 @@
 
     Block      channels become [blocks][vectors][lanes]
     Pack       an operand is copied into panels, some rows of one a chunk
+    Pad        what the anchor reads gets its border, all of it or as much as a chunk reads
     Parallel   the root's loops are cut into chunks for `scf.forall`; anchor and fill move inside
     Accumulate a part of the reduction at a time, for all of a chunk
     Walk       loops over what a chunk has of one dimension, a register tile at a time
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ansorc.compiler.sketch.stage import Stage
+from ansorc.dialect_passes.schedule.border import whole_steps
 from ansorc.dialect_passes.schedule.words import OP, match_attribute, match_ops, patterns, tile
 
 Values = Mapping[str, int]
@@ -94,6 +96,20 @@ class Pack(Step):
             # At once: as an identity it would be folded into a copy of slices, which stays scalar.
             f"  transform.structured.vectorize %pack2 : {OP}",
         ]
+
+
+@dataclass(frozen=True, order=True)
+class Pad(Step):
+    """Pad what the anchor reads: in a parallel step here, or else for each chunk, after the script (see `border`)."""
+
+    inside: str
+    source: tuple[int, ...]
+    """Extents of what is padded."""
+
+    def emit(self, values: Values, script: Any) -> None:
+        """Cut the copy into the middle of the padded tensor into chunks."""
+        if not values[self.inside]:
+            script.lines += whole_steps(self.source)
 
 
 @dataclass(frozen=True, order=True)
@@ -208,5 +224,7 @@ def peel(loop: str, number: int) -> list[str]:
     ]
 
 
-STEPS: dict[str, type[Step]] = {step.__name__: step for step in (Block, Pack, Parallel, Accumulate, Walk, Reduce, Peel)}
+STEPS: dict[str, type[Step]] = {
+    step.__name__: step for step in (Block, Pack, Pad, Parallel, Accumulate, Walk, Reduce, Peel)
+}
 """Steps by the name that JSON has."""

@@ -23,6 +23,7 @@ from ansorc.compiler.sketch.analytic import (
     MEMORY_BYTES_A_CYCLE,
     OVERLAP,
     TILE_CYCLES,
+    border_cycles,
     imbalance,
     product_step_cycles,
 )
@@ -38,10 +39,13 @@ from ansorc.compiler.sketch.decisions import (
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
 from ansorc.compiler.sketch.loop_nest import body_cycles
 from ansorc.compiler.sketch.properties import KERNEL_BYTES, Properties, tile_code_bytes
+from ansorc.compiler.sketch.stage import Stage
+from ansorc.compiler.sketch.steps import Pad
 from ansorc.compiler.sketch.winograd_step import Winograd, footprint
 from ansorc.dialect_passes.lower import prefetch
-from ansorc.dialect_passes.schedule import winograd
+from ansorc.dialect_passes.schedule import border, winograd
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
+from ansorc.dialect_passes.schedule.border import Border
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import analyse
 from ansorc.dialect_passes.schedule.winograd import TAPS, Convolution3x3, pieces
@@ -154,9 +158,23 @@ class Prefetch(Decision[Convolution3x3]):
         return (16, 0, 4, 64) if prod(nest.lead) * y * x < OFTEN_READ else (0, 4, 16, 64)
 
 
+@dataclass(frozen=True, order=True)
+class PadInside(Decision[Convolution3x3]):
+    """Whether a chunk of rows pads what it reads (1), or a parallel step before pads all of the input (0)."""
+
+    def options(self, nest: Convolution3x3, machine: Machine, chosen: Values) -> tuple[int, ...]:
+        border = nest.border
+        if border is None or not chosen["rows"]:
+            return (0,)
+        kept = footprint(step(nest), chosen, nest.element_bytes)
+        kept += prod(read_tile(nest, border, chosen)) * nest.element_bytes
+        return (1, 0) if kept <= STACK_BYTES else (0,)
+
+
 SPACE: tuple[Decision[Convolution3x3], ...] = (
     Outputs("m"), Rows("rows"), Lanes("lanes"), Vectors("vectors"), TileOf("tile_x", ""), TileOf("tile_y", "tile_x"),
-    Chunk("chunk_blocks"), Chunk("input_channels"), Chunk("output_blocks"), Unroll("unroll"), Prefetch("prefetch"),
+    Chunk("chunk_blocks"), Chunk("input_channels"), Chunk("output_blocks"),
+    PadInside("border"), Unroll("unroll"), Prefetch("prefetch"),
 )  # fmt: skip
 
 
@@ -165,7 +183,7 @@ class WinogradKind(Kind[Convolution3x3]):
 
     name = "winograd"
     exact = False
-    prepared = ("m", "lanes", "vectors", "prefetch")
+    prepared = ("m", "lanes", "vectors", "border", "prefetch")
 
     def describe(self, function: ir.Operation) -> Convolution3x3:
         task = analyse(function)
@@ -175,7 +193,8 @@ class WinogradKind(Kind[Convolution3x3]):
         return (*nest.lead, nest.height, nest.width, nest.filters), (*nest.taps, TAPS, TAPS, nest.channels)
 
     def sketch(self, nest: Convolution3x3) -> Sketch:
-        return Sketch(self.name, *self.extents(nest), (step(nest),))
+        pad = (Pad("border", nest.border.source),) if nest.border is not None else ()
+        return Sketch(self.name, *self.extents(nest), (*pad, step(nest)))
 
     def space(self, nest: Convolution3x3) -> Sequence[Decision[Convolution3x3]]:
         return SPACE
@@ -236,25 +255,32 @@ class WinogradKind(Kind[Convolution3x3]):
     def prepare(self, function: ir.Operation, values: Values) -> dict[int, Packing]:
         task = analyse(function)
         nest = winograd.describe(function, task)
-        m, lanes, vectors, ahead = (values[name] for name in self.prepared)
+        m, lanes, vectors, inside, ahead = (values[name] for name in self.prepared)
         if m not in OUTPUTS or lanes < 1 or vectors < 1 or nest.filters % (lanes * vectors) or nest.channels % lanes:
             raise CannotBlock(f"F({m}, 3) with {vectors} vectors of {lanes} lanes does not divide the channels")
+        (border.later if inside else border.whole)(function)
         packings = winograd.run(function, task, nest, m, lanes, vectors)
         if ahead:
             prefetch.mark(function, [k for k, p in packings.items() if p.winograd], ahead * vectors * lanes)
         return packings
 
     def emit(self, candidate: Candidate) -> str:
-        lines: list[str] = []
+        made = Stage([], "", [], (), {"root": ""})
         for s in candidate.sketch.steps:
-            s.emit(candidate.values, lines)
+            s.emit(candidate.values, made)
         return script(
-            *lines,
+            *made.lines,
             match_ops("%f", "func.func"),
             patterns("%f", "canonicalization"),
             cse("%f"),
             attributes=self.attributes(candidate.values),
         )
+
+
+def read_tile(nest: Convolution3x3, of: Border, values: Values) -> tuple[int, ...]:
+    """Return the extents of the padded input that a chunk of rows reads."""
+    outputs = [*[1] * len(nest.lead), values["rows"] * values["m"], nest.width, 1]
+    return of.tile([*outputs, *nest.taps, TAPS, TAPS, nest.channels])
 
 
 def tiles_of(nest: Convolution3x3, m: int) -> tuple[int, int]:
@@ -327,6 +353,9 @@ def costs(nest: Convolution3x3, machine: Machine, values: Values) -> tuple[float
         times = chunks if weights > machine.l2_bytes / 2 else 1
     else:
         near, times = between / 2 <= machine.l2_bytes, 1
+    if nest.border is not None:
+        tile = prod(read_tile(nest, nest.border, values)) * nest.element_bytes
+        transforms += border_cycles(nest.border, tile, chunks if values["border"] else 0)
     memory = between / (L2_BYTES_A_CYCLE if near else MEMORY_BYTES_A_CYCLE)
     memory += weights * times / WEIGHT_BYTES_A_CYCLE
     if times < chunks and rows:

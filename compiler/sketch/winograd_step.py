@@ -36,9 +36,9 @@ class Winograd(Step):
     output_blocks: str = "output_blocks"
     unroll: str = "unroll"
 
-    def emit(self, values: Values, script: list[str]) -> None:
+    def emit(self, values: Values, script: Stage) -> None:
         """Write all three stages."""
-        inputs, products, outputs = self._stages(values, script)
+        inputs, products, outputs = self._stages(values, script.lines)
         if values[self.rows]:
             loop = outputs[0].descend([*[1] * len(self.lead), values[self.rows]] + [0] * 6, "forall")
             for stage in (products, *inputs):

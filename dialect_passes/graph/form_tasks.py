@@ -13,7 +13,8 @@ computed twice.
     row reduction (softmax, layer norm)     joins elementwise users and reductions over the same rows
     extract_slice, insert_slice             join elementwise users and each other; the former joins an anchor, too
     transpose                               joins a pad
-    pad, concat                             start a task
+    pad                                     joins the anchor that reads it, if whoever makes its source cannot write it
+    pad, concat                             start a task otherwise
 """
 
 from __future__ import annotations
@@ -128,7 +129,9 @@ def _join(groups: list[Group], outline: _Outliner, fuse: Fuse) -> list[Group]:
 def _may_join(op: ir.Operation, users: list[ir.Operation], group: Group) -> bool:
     if group.fixed:
         return False
-    if op.name in ("tensor.pad", "tensor.concat"):
+    if op.name == "tensor.pad":
+        return group.anchors == 1 and _pads_input(op, users) and not _written_with_border(op.operands[0])
+    if op.name == "tensor.concat" or any(u.name == "tensor.pad" and u != group.root for u in users):
         return False
     if op.name == "linalg.transpose":
         return len(group.members) == 1 and group.pads == 1
@@ -150,6 +153,21 @@ def _may_join(op: ir.Operation, users: list[ir.Operation], group: Group) -> bool
     if group.reductions:
         return all(_reads_rows(op, u) for u in users)
     return all(_same_points(op, u) for u in users)
+
+
+def _pads_input(op: ir.Operation, users: list[ir.Operation]) -> bool:
+    """Whether anchors read a pad first, and read nothing else of it; channels are no border."""
+    first = all(is_anchor(u) and u.operands[0] == op.results[0] for u in users)
+    once = all(sum(v == op.results[0] for v in u.operands) == 1 for u in users)
+    amounts = [list(ir.DenseI64ArrayAttr(op.attributes[name]))[-1] for name in ("static_low", "static_high")]
+    return first and once and amounts == [0, 0]
+
+
+def _written_with_border(source: ir.Value) -> bool:
+    """Whether the operation that makes what is padded may write it into a larger buffer: nobody else reads it."""
+    if isinstance(source.owner, ir.Block) or source.owner.operation.name in (*VIEWS, LOAD):
+        return False
+    return len(list(source.uses)) == 1
 
 
 def _same_points(op: ir.Operation, user: ir.Operation) -> bool:

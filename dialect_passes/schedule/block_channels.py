@@ -53,6 +53,8 @@ def channel_positions(function: ir.Operation) -> dict[ir.Value, int]:
             continue
         op = value.owner.operation
         if op.name == "tensor.pad":
+            if any(ir.DenseI64ArrayAttr(op.attributes[n])[positions[value]] for n in ("static_low", "static_high")):
+                raise CannotBlock("channels are padded")
             found: list[tuple[ir.Value, int | None]] = [(op.operands[0], positions[value])]
         elif op.name == "linalg.generic":
             found = _operand_positions(op, positions[value])

@@ -27,6 +27,7 @@ from mlir.dialects import arith, tensor
 
 from ansorc.dialect_passes.ir_walk import indexing_maps, segments, shape
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing, constant_arguments, retype
+from ansorc.dialect_passes.schedule.border import Border, border_of
 from ansorc.dialect_passes.schedule.build_generic import Build, body_of, generic, plain_map
 from ansorc.dialect_passes.schedule.shape_of_task import TaskShape
 from ansorc.dialect_passes.schedule.winograd_matrices import matrices
@@ -54,6 +55,8 @@ class Convolution3x3:
     element_bytes: int
     epilogue_cycles: float = 0.0
     """About how long the epilogue takes for one vector; for whoever estimates."""
+    border: Border | None = None
+    """Of the input, where the task pads it."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ def describe(function: ir.Operation, task: TaskShape) -> Convolution3x3:
     return Convolution3x3(
         tuple(task.parallel[:-3]), task.parallel[-3], task.parallel[-2], task.parallel[-1], reductions[-1],
         tuple(reductions[:-3]), tuple(shape(anchor.operands[0])[:-3]), 4 if str(kind) == "f32" else 8,
+        border=border_of(anchor),
     )  # fmt: skip
 
 

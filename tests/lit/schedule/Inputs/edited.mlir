@@ -1,5 +1,5 @@
 // What ansorc wrote for a product of 64x64 by 64x64 and Haswell, edited: tiles of 4 rows instead of 5, nothing to peel.
-module attributes {transform.with_named_sequence, ansorc.kind = "register-tile", ansorc.lanes = 8 : i64, ansorc.vectors = 2 : i64, ansorc.pack = 0 : i64, ansorc.prefetch = 0 : i64} {
+module attributes {transform.with_named_sequence, ansorc.kind = "register-tile", ansorc.lanes = 8 : i64, ansorc.vectors = 2 : i64, ansorc.pack = 0 : i64, ansorc.border = 0 : i64, ansorc.prefetch = 0 : i64} {
  transform.named_sequence @__transform_main(%m: !transform.any_op {transform.consumed}) {
   %root0 = transform.structured.match attributes {ansorc.root} in %m : (!transform.any_op) -> !transform.any_op
   %anchor0 = transform.structured.match attributes {ansorc.anchor} in %m : (!transform.any_op) -> !transform.any_op

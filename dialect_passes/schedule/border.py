@@ -1,0 +1,245 @@
+"""The border of what an anchor reads, where nobody could write it before: of a graph's input, say.
+
+`whole`, a parallel step before the others:
+
+    %p = tensor.pad %x
+    -->
+    borders of a tensor.empty are filled; linalg.copy of %x into its middle {ansorc.border}
+
+or `later`, which no pass looks into, until a script has tiled what reads it; then `inside` gives each chunk its own:
+
+    %p = tensor.pad %x
+    -->
+    %p = "ansorc.pad"(%x);  scf.forall { %s = tensor.extract_slice %p[%i, 0] [6, 58] }
+    -->
+    scf.forall { %s = the borders that lie in it, filled, around a copy of what lies in it of %x }
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from mlir import ir
+from mlir.dialects import arith, linalg, tensor
+
+from ansorc.dialect_passes.ir_walk import body, collect, functions, indexing_maps, shape
+from ansorc.dialect_passes.schedule.words import match_attribute, tile
+
+LATER = "ansorc.pad"
+Number = int | ir.Value
+"""An index that is known, or computed."""
+CHUNKS = 16
+"""How many the step that pads is cut into, at least."""
+
+
+@dataclass(frozen=True, order=True)
+class Border:
+    """A padded input, as numbers."""
+
+    low: tuple[int, ...]
+    high: tuple[int, ...]
+    sizes: tuple[int, ...]
+    """Extents of the padded tensor."""
+    windows: tuple[tuple[int, ...], ...]
+    """For each dim, how far an iteration of each loop moves the index: parallel loops, then reductions."""
+    element_bytes: int
+
+    @property
+    def source(self) -> tuple[int, ...]:
+        """Extents of what is padded."""
+        return tuple(s - low - high for s, low, high in zip(self.sizes, self.low, self.high, strict=True))
+
+    @property
+    def size(self) -> int:
+        """Bytes of the padded tensor."""
+        return prod(self.sizes) * self.element_bytes
+
+    def tile(self, extents: Sequence[int]) -> tuple[int, ...]:
+        """Return the extents of what so many iterations of each loop read."""
+        spans = (1 + sum(abs(c) * (e - 1) for c, e in zip(w, extents, strict=True)) for w in self.windows)
+        return tuple(map(min, spans, self.sizes))
+
+
+def border_of(anchor: ir.Operation) -> Border | None:
+    """Return the border of what an anchor reads first; None where its task pads nothing."""
+    value, m = anchor.operands[0], indexing_maps(anchor)[0]
+    if isinstance(value.owner, ir.Block) or value.owner.operation.name != "tensor.pad":
+        return None
+    low, high = amounts(value.owner.operation)
+    dims = range(m.n_dims)
+    windows = [tuple(_index(e, m.n_dims, d) - _index(e, m.n_dims, None) for d in dims) for e in m.results]
+    sizes, kind = shape(value), ir.RankedTensorType(value.type)
+    return Border(
+        tuple(low), tuple(high), tuple(sizes), tuple(windows), max(1, getattr(kind.element_type, "width", 64) // 8)
+    )
+
+
+def _index(e: ir.AffineExpr, loops: int, moved: int | None) -> int:
+    point = [ir.AffineConstantExpr.get(int(k == moved)) for k in range(loops)]
+    return ir.AffineConstantExpr(ir.AffineExpr.compose(e, ir.AffineMap.get(0, 0, point))).value
+
+
+def input_pads(function: ir.Operation) -> list[ir.Operation]:
+    """Return the pads of a task that are not its result."""
+    *content, ret = [o.operation for o in body(function).operations]
+    results = list(ret.operands)
+    return [op for op in content if op.name == "tensor.pad" and op.results[0] not in results]
+
+
+def amounts(pad: ir.Operation) -> tuple[list[int], list[int]]:
+    """Return how much is added to each dim before and behind."""
+    low, high = (list(ir.DenseI64ArrayAttr(pad.attributes[name])) for name in ("static_low", "static_high"))
+    return low, high
+
+
+def whole(function: ir.Operation) -> None:
+    """Write padded inputs into buffers of their own."""
+    for pad in input_pads(function):
+        with ir.InsertionPoint(pad), pad.location:
+            out = _padded(_Pad.of(pad), [0] * len(shape(pad.results[0])), shape(pad.results[0]))
+        pad.results[0].replace_all_uses_with(out)
+        pad.erase()
+
+
+def whole_steps(sizes: Sequence[int]) -> list[str]:
+    """Return the lines of a script that cut the copy of `whole` into chunks; `sizes` are those of the source."""
+    cut, chunks = [0] * len(sizes), 1
+    for k, size in enumerate(sizes[:-1]):
+        if chunks < CHUNKS and size > 1:
+            cut[k], chunks = 1, chunks * size
+    if chunks == 1:
+        return []
+    return [
+        match_attribute("%border0", "ansorc.border"),
+        tile("%border0", "%border1", ["%borders"], cut[: max(k for k, c in enumerate(cut) if c) + 1], "forall"),
+    ]
+
+
+def later(function: ir.Operation) -> None:
+    """Let padded inputs be made by whoever reads them."""
+    for pad in input_pads(function):
+        border = _Pad.of(pad)
+        attributes = {"low": pad.attributes["static_low"], "value": border.value}
+        with ir.InsertionPoint(pad), pad.location:
+            made = ir.Operation.create(LATER, [pad.results[0].type], [pad.operands[0]], attributes)
+        pad.results[0].replace_all_uses_with(made.results[0])
+        pad.erase()
+
+
+def inside(module: ir.Module) -> None:
+    """Make what `later` put off: for each chunk what it reads, or for all of them where a script cut no chunks."""
+    for function in functions(module):
+        for op in collect(function, LATER):
+            border = _Pad(op.operands[0], list(ir.DenseI64ArrayAttr(op.attributes["low"])), op.attributes["value"])
+            for user in [use.owner.operation for use in op.results[0].uses]:
+                if user.name == "tensor.extract_slice" and _is_tile(user):
+                    _replace_slice(user, border)
+            if list(op.results[0].uses):
+                with ir.InsertionPoint(op), op.location:
+                    sizes = shape(op.results[0])
+                    op.results[0].replace_all_uses_with(_padded(border, [0] * len(sizes), sizes))
+            op.erase()
+
+
+@dataclass(frozen=True)
+class _Pad:
+    """What surrounds what."""
+
+    source: ir.Value
+    low: list[int]
+    value: ir.Attribute
+
+    @staticmethod
+    def of(pad: ir.Operation) -> "_Pad":
+        constant = list(pad.regions[0].blocks[0].operations)[-1].operands[0].owner.operation
+        return _Pad(pad.operands[0], amounts(pad)[0], constant.attributes["value"])
+
+
+def _is_tile(user: ir.Operation) -> bool:
+    sizes, strides = (list(ir.DenseI64ArrayAttr(user.attributes[n])) for n in ("static_sizes", "static_strides"))
+    return all(size != _dynamic() for size in sizes) and set(strides) == {1}
+
+
+def _replace_slice(user: ir.Operation, border: _Pad) -> None:
+    static, sizes = (list(ir.DenseI64ArrayAttr(user.attributes[n])) for n in ("static_offsets", "static_sizes"))
+    computed = iter(list(user.operands)[1:])
+    offsets = [next(computed) if offset == _dynamic() else offset for offset in static]
+    with ir.InsertionPoint(user), user.location:
+        made = _padded(border, offsets, sizes)
+        if made.type != user.results[0].type:  # unit dims are left out
+            zeros, ones = [0] * len(sizes), [1] * len(sizes)
+            made = tensor.ExtractSliceOp(user.results[0].type, made, [], [], [], zeros, sizes, ones).result
+    user.results[0].replace_all_uses_with(made)
+    user.erase()
+
+
+def _padded(border: _Pad, offsets: Sequence[Number], sizes: Sequence[int]) -> ir.Value:
+    """Return a piece of the padded tensor, made at the insertion point."""
+    source, rank = border.source, len(sizes)
+    kind = ir.RankedTensorType(source.type)
+    starts, reads, counts = list[Number](), list[Number](), list[Number]()
+    for offset, size, low, extent in zip(offsets, sizes, border.low, shape(source), strict=True):
+        start = _least(size, _most(_minus(low, offset), 0))  # all of a piece may lie in a border
+        starts.append(start)
+        reads.append(_most(_minus(offset, low), 0))
+        counts.append(_most(_minus(_least(size, _minus(low + extent, offset)), start), 0))
+    value = arith.constant(kind.element_type, border.value)
+    made = tensor.EmptyOp(list(sizes), kind.element_type).result
+    for dim in range(rank):
+        end = _plus(starts[dim], counts[dim])
+        for start, count in ((0, starts[dim]), (end, _minus(sizes[dim], end))):
+            if count == 0 or (border.low[dim] == 0 and sizes[dim] == shape(source)[dim]):
+                continue
+            # Of the dims before this one the borders are filled already.
+            place = [*starts[:dim], start, *[0] * (rank - dim - 1)]
+            extents = [*counts[:dim], count, *sizes[dim + 1 :]]
+            made = _put(linalg.fill(value, outs=[_cut(made, place, extents)]), made, place, extents)
+    copied = linalg.copy(_cut(source, reads, counts), outs=[_cut(made, starts, counts)])
+    copied.owner.operation.attributes["ansorc.border"] = ir.UnitAttr.get()
+    return _put(copied, made, starts, counts)
+
+
+def _cut(value: ir.Value, offsets: Sequence[Number], sizes: Sequence[Number]) -> ir.Value:
+    dynamic, static = _split(sizes)
+    kind = ir.RankedTensorType.get(static, ir.RankedTensorType(value.type).element_type)
+    places, known = _split(offsets)
+    return tensor.ExtractSliceOp(kind, value, places, dynamic, [], known, static, [1] * len(static)).result
+
+
+def _put(piece: ir.Value, into: ir.Value, offsets: Sequence[Number], sizes: Sequence[Number]) -> ir.Value:
+    dynamic, static = _split(sizes)
+    places, known = _split(offsets)
+    return tensor.InsertSliceOp(piece, into, places, dynamic, [], known, static, [1] * len(static)).result
+
+
+def _split(numbers: Sequence[Number]) -> tuple[list[ir.Value], list[int]]:
+    computed = [n for n in numbers if isinstance(n, ir.Value)]
+    return computed, [_dynamic() if isinstance(n, ir.Value) else n for n in numbers]
+
+
+def _dynamic() -> int:
+    return ir.ShapedType.get_dynamic_size()
+
+
+def _value(number: Number) -> ir.Value:
+    return number if isinstance(number, ir.Value) else arith.constant(ir.IndexType.get(), number)
+
+
+def _plus(a: Number, b: Number) -> Number:
+    if isinstance(a, int) and isinstance(b, int):
+        return a + b
+    return arith.addi(_value(a), _value(b))
+
+
+def _minus(a: Number, b: Number) -> Number:
+    if isinstance(a, int) and isinstance(b, int):
+        return a - b
+    return a if b == 0 else arith.subi(_value(a), _value(b))
+
+
+def _most(a: Number, b: int) -> Number:
+    return max(a, b) if isinstance(a, int) else arith.maxsi(a, _value(b))
+
+
+def _least(a: int, b: Number) -> Number:
+    return min(a, b) if isinstance(b, int) else arith.minsi(_value(a), b)
