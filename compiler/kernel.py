@@ -123,7 +123,7 @@ def to_scheduled(module: ir.Module, chosen: Schedule) -> str:
     """
     script = chosen.script
     if chosen.kind == "loops":
-        border.whole(next(functions(module)))
+        border.write_out(next(functions(module)))
         explicit_copies.run(module)
     destination.run(module)
     if chosen.kind == "loops":
@@ -136,7 +136,7 @@ def to_scheduled(module: ir.Module, chosen: Schedule) -> str:
         if replayed and str(module) == before:
             raise UnusableScriptError("it changes nothing")
         destination.restore(module)
-    border.inside(module)
+    border.settle(module)
     expand_math.run(module)
     if chosen.vectorize:
         if constant_products.run(module):  # it reads tiles with their unit dims, which are folded elsewhere already
@@ -160,7 +160,7 @@ def prepare(module: ir.Module) -> None:
 def to_affine(module: ir.Module) -> None:
     """Take the module from `linalg` to `affine`: plain loops, no schedule; the oracle of schedules."""
     run_passes(module, PREPARE)
-    border.whole(next(functions(module)))
+    border.write_out(next(functions(module)))
     destination.run(module)
     contract.run(module)
     run_passes(module, BUFFERIZE)

@@ -115,6 +115,7 @@ class Run:
             handler = context.attach_diagnostic_handler(self._hear)
             try:
                 module = ir.Module.parse(text)
+                context.allow_unregistered_dialects = True  # between passes there may be operations of ours
                 manager = build(self._pipeline, module)
                 if self._print_after_all:
                     context.enable_multithreading(False)

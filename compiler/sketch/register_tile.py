@@ -51,7 +51,7 @@ class RegisterTile(Kind[LoopNest]):
         chunks = ("chunk_blocks", *(f"chunk_{k}" for k in range(len(nest.outer))))
         operand = nest.packable
         pack = (Pack("pack", len(operand.shape) - 1, operand.shape[-2]),) if operand is not None else ()
-        pad = (Pad("border", nest.border.source),) if nest.border is not None else ()
+        pad = (Pad("border", nest.border.sizes),) if nest.border is not None else ()
         steps = (Block("lanes", "vectors"), *pack, *pad, Parallel(chunks))
         accumulate = (Accumulate("part"),) if nest.contraction else ()
         walk = (*accumulate, Walk(tiles, "channels_inside"))
@@ -88,7 +88,7 @@ class RegisterTile(Kind[LoopNest]):
         packings = block_channels.run(function, lanes, vectors)
         if values["pack"]:
             pack_operand.run(function)
-        (border.later if values["border"] else border.whole)(function)
+        border.put_off(function, inside=bool(values["border"]))
         if values["prefetch"]:
             prefetch.mark(function, panels(function, packings), values["prefetch"] * vectors * lanes)
         return packings

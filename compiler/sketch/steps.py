@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ansorc.compiler.sketch.stage import Stage
-from ansorc.dialect_passes.schedule.border import whole_steps
+from ansorc.dialect_passes.schedule.border import step_before
 from ansorc.dialect_passes.schedule.words import OP, match_attribute, match_ops, patterns, tile
 
 Values = Mapping[str, int]
@@ -103,13 +103,13 @@ class Pad(Step):
     """Pad what the anchor reads: in a parallel step here, or else for each chunk, after the script (see `border`)."""
 
     inside: str
-    source: tuple[int, ...]
-    """Extents of what is padded."""
+    sizes: tuple[int, ...]
+    """Extents of the padded tensor."""
 
     def emit(self, values: Values, script: Any) -> None:
-        """Cut the copy into the middle of the padded tensor into chunks."""
+        """Cut the parallel step into chunks, where it is one."""
         if not values[self.inside]:
-            script.lines += whole_steps(self.source)
+            script.lines += step_before(self.sizes)
 
 
 @dataclass(frozen=True, order=True)

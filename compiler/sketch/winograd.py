@@ -193,7 +193,7 @@ class WinogradKind(Kind[Convolution3x3]):
         return (*nest.lead, nest.height, nest.width, nest.filters), (*nest.taps, TAPS, TAPS, nest.channels)
 
     def sketch(self, nest: Convolution3x3) -> Sketch:
-        pad = (Pad("border", nest.border.source),) if nest.border is not None else ()
+        pad = (Pad("border", nest.border.sizes),) if nest.border is not None else ()
         return Sketch(self.name, *self.extents(nest), (*pad, step(nest)))
 
     def space(self, nest: Convolution3x3) -> Sequence[Decision[Convolution3x3]]:
@@ -258,7 +258,7 @@ class WinogradKind(Kind[Convolution3x3]):
         m, lanes, vectors, inside, ahead = (values[name] for name in self.prepared)
         if m not in OUTPUTS or lanes < 1 or vectors < 1 or nest.filters % (lanes * vectors) or nest.channels % lanes:
             raise CannotBlock(f"F({m}, 3) with {vectors} vectors of {lanes} lanes does not divide the channels")
-        (border.later if inside else border.whole)(function)
+        border.put_off(function, inside=bool(inside))
         packings = winograd.run(function, task, nest, m, lanes, vectors)
         if ahead:
             prefetch.mark(function, [k for k, p in packings.items() if p.winograd], ahead * vectors * lanes)

@@ -130,7 +130,9 @@ def _may_join(op: ir.Operation, users: list[ir.Operation], group: Group) -> bool
     if group.fixed:
         return False
     if op.name == "tensor.pad":
-        return group.anchors == 1 and _pads_input(op, users) and not _written_with_border(op.operands[0])
+        source = op.operands[0]
+        alone = all(value != source for member in group.members for value in member.operands)
+        return group.anchors == 1 and alone and _pads_input(op, users) and not _written_with_border(source)
     if op.name == "tensor.concat" or any(u.name == "tensor.pad" and u != group.root for u in users):
         return False
     if op.name == "linalg.transpose":

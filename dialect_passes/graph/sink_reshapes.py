@@ -31,6 +31,8 @@ def run(module: ir.Module, weights: dict[str, np.ndarray]) -> None:
             _sink_units(op)
         elif op.name == "tensor.pad":
             _pad_source(op)
+        elif op.name == "tensor.expand_shape":
+            _expand_first(op)
         elif _is_plain(op):
             for k in range(segments(op)[0]):
                 if _sink(op, k):
@@ -56,6 +58,47 @@ def _sink_units(op: ir.Operation) -> None:
     op.erase()
 
 
+def _expand_first(view: ir.Operation) -> None:
+    """Sink a pad of a graph's input behind an expand_shape of other dims: the task that reads it does the padding."""
+    pad = view.operands[0].owner
+    if isinstance(pad, ir.Block) or pad.operation.name != "tensor.pad" or len(list(view.operands[0].uses)) != 1:
+        return
+    pad = pad.operation
+    if len(pad.operands) != 1 or not isinstance(pad.operands[0].owner, ir.Block):
+        return
+    groups = _groups(view)
+    low, high = _amounts(pad)
+    if any(len(group) > 1 and low[k] + high[k] for k, group in enumerate(groups)):
+        return
+    padded = shape(view.results[0])
+    each = [[amounts[k] for k, group in enumerate(groups) for _ in group] for amounts in (low, high)]
+    sizes = [n - a - b for n, a, b in zip(padded, *each, strict=True)]
+    with ir.InsertionPoint(view), view.location:
+        result = _pad_like(pad, reshape(pad.operands[0], sizes), padded, *each)
+    view.results[0].replace_all_uses_with(result)
+    view.erase()
+    pad.erase()
+
+
+def _groups(view: ir.Operation) -> list[list[int]]:
+    return [[ir.IntegerAttr(i).value for i in ir.ArrayAttr(g)] for g in ir.ArrayAttr(view.attributes["reassociation"])]
+
+
+def _amounts(pad: ir.Operation) -> tuple[list[int], list[int]]:
+    low, high = (list(ir.DenseI64ArrayAttr(pad.attributes[name])) for name in ("static_low", "static_high"))
+    return low, high
+
+
+def _pad_like(pad: ir.Operation, source: ir.Value, padded: Dims, low: Dims, high: Dims) -> ir.Value:
+    """Return another value padded with the same, in more dims."""
+    amounts = {"static_low": ir.DenseI64ArrayAttr.get(low), "static_high": ir.DenseI64ArrayAttr.get(high)}
+    made = rebuilt(pad, [source], padded, amounts)
+    block = made.owner.operation.regions[0].blocks[0]
+    for _ in range(len(padded) - len(block.arguments)):
+        block.add_argument(ir.IndexType.get(), pad.location)
+    return made
+
+
 def _pad_source(op: ir.Operation) -> None:
     """Sink a collapse_shape behind a pad of other dims than it collapses: who makes the source writes its border."""
     view = op.operands[0].owner
@@ -64,25 +107,14 @@ def _pad_source(op: ir.Operation) -> None:
     view = view.operation
     if isinstance(view.operands[0].owner, ir.Block) or len(list(view.results[0].uses)) != 1:
         return
-    groups = [
-        [ir.IntegerAttr(i).value for i in ir.ArrayAttr(g)] for g in ir.ArrayAttr(view.attributes["reassociation"])
-    ]
-    low, high = (list(ir.DenseI64ArrayAttr(op.attributes[name])) for name in ("static_low", "static_high"))
+    groups = _groups(view)
+    low, high = _amounts(op)
     if any(len(group) > 1 and low[k] + high[k] for k, group in enumerate(groups)):
         return
-    more = {
-        name: ir.DenseI64ArrayAttr.get([amount for amount, group in zip(amounts, groups, strict=True) for _ in group])
-        for name, amounts in (("static_low", low), ("static_high", high))
-    }
-    sizes = shape(view.operands[0])
-    padded = [n + low[k] + high[k] for k, group in enumerate(groups) for n in (sizes[d] for d in group)]
-    arguments = len(padded) - len(groups)
+    each = [[amounts[k] for k, group in enumerate(groups) for _ in group] for amounts in (low, high)]
+    padded = [n + a + b for n, a, b in zip(shape(view.operands[0]), *each, strict=True)]
     with ir.InsertionPoint(op), op.location:
-        new = rebuilt(op, [view.operands[0]], padded, more)
-        block = new.owner.operation.regions[0].blocks[0]
-        for _ in range(arguments):
-            block.add_argument(ir.IndexType.get(), op.location)
-        result = reshape(new, shape(op.results[0]))
+        result = reshape(_pad_like(op, view.operands[0], padded, *each), shape(op.results[0]))
     op.results[0].replace_all_uses_with(result)
     op.erase()
 

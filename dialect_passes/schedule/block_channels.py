@@ -64,7 +64,7 @@ def channel_positions(function: ir.Operation) -> dict[ir.Value, int]:
             raise CannotBlock(op.name)
         for operand, position in found:
             if position is None:
-                whole.add(operand)
+                whole |= {operand, _unpadded(operand)}
                 continue
             if positions.setdefault(operand, position) != position:
                 raise CannotBlock("one value is read with two channel dimensions")
@@ -73,6 +73,12 @@ def channel_positions(function: ir.Operation) -> dict[ir.Value, int]:
     if any(value in positions for value in whole):
         raise CannotBlock("one value is read by channels and as a whole")  # x @ x, x @ w + x
     return positions
+
+
+def _unpadded(value: ir.Value) -> ir.Value:
+    """Return what a value is, or what is padded to make it."""
+    made = not isinstance(value.owner, ir.Block) and value.owner.operation.name == "tensor.pad"
+    return value.owner.operation.operands[0] if made else value
 
 
 def splittable_channels(function: ir.Operation) -> dict[ir.Value, int]:

@@ -1,18 +1,14 @@
 """The border of what an anchor reads, where nobody could write it before: of a graph's input, say.
 
-`whole`, a parallel step before the others:
-
     %p = tensor.pad %x
-    -->
-    borders of a tensor.empty are filled; linalg.copy of %x into its middle {ansorc.border}
+    --> put_off, before a script: into what no pass looks into
+    %p = "ansorc.pad"(%x)
+    --> the script tiles what reads it
+    scf.forall (%i) { %s = tensor.extract_slice %p[%i, 0] [6, 58]; ... }
+    --> settle: each chunk has its own
+    scf.forall (%i) { %s = the borders that lie in it, filled, around a copy of what lies in it of %x; ... }
 
-or `later`, which no pass looks into, until a script has tiled what reads it; then `inside` gives each chunk its own:
-
-    %p = tensor.pad %x
-    -->
-    %p = "ansorc.pad"(%x);  scf.forall { %s = tensor.extract_slice %p[%i, 0] [6, 58] }
-    -->
-    scf.forall { %s = the borders that lie in it, filled, around a copy of what lies in it of %x }
+Or one parallel step pads for all chunks: a copy of %p is tiled like everything else, and its chunks pad right into it.
 """
 
 from collections.abc import Sequence
@@ -28,8 +24,10 @@ from ansorc.dialect_passes.schedule.words import match_attribute, tile
 LATER = "ansorc.pad"
 Number = int | ir.Value
 """An index that is known, or computed."""
-CHUNKS = 16
-"""How many the step that pads is cut into, at least."""
+STEP = "ansorc.border"
+"""Marks the copy that is a step of its own."""
+CHUNKS = 8
+"""How many that is cut into, at least."""
 
 
 @dataclass(frozen=True, order=True)
@@ -43,11 +41,6 @@ class Border:
     windows: tuple[tuple[int, ...], ...]
     """For each dim, how far an iteration of each loop moves the index: parallel loops, then reductions."""
     element_bytes: int
-
-    @property
-    def source(self) -> tuple[int, ...]:
-        """Extents of what is padded."""
-        return tuple(s - low - high for s, low, high in zip(self.sizes, self.low, self.high, strict=True))
 
     @property
     def size(self) -> int:
@@ -92,52 +85,54 @@ def amounts(pad: ir.Operation) -> tuple[list[int], list[int]]:
     return low, high
 
 
-def whole(function: ir.Operation) -> None:
-    """Write padded inputs into buffers of their own."""
+def write_out(function: ir.Operation) -> None:
+    """Write padded inputs into buffers of their own, without a script."""
     for pad in input_pads(function):
         with ir.InsertionPoint(pad), pad.location:
-            out = _padded(_Pad.of(pad), [0] * len(shape(pad.results[0])), shape(pad.results[0]))
+            out = _whole(_Pad.of(pad), shape(pad.results[0]))
         pad.results[0].replace_all_uses_with(out)
         pad.erase()
 
 
-def whole_steps(sizes: Sequence[int]) -> list[str]:
-    """Return the lines of a script that cut the copy of `whole` into chunks; `sizes` are those of the source."""
+def put_off(function: ir.Operation, *, inside: bool) -> None:
+    """Let padded inputs be made after the script: `inside` of the chunks that read them, or in a step before."""
+    for pad in input_pads(function):
+        border, kind = _Pad.of(pad), ir.RankedTensorType(pad.results[0].type)
+        attributes = {"low": pad.attributes["static_low"], "value": border.value}
+        with ir.InsertionPoint(pad), pad.location:
+            made = ir.Operation.create(LATER, [kind], [pad.operands[0]], attributes).results[0]
+            if not inside:
+                made = linalg.copy(made, outs=[tensor.EmptyOp(list(kind.shape), kind.element_type).result])
+                made.owner.operation.attributes[STEP] = ir.UnitAttr.get()
+        pad.results[0].replace_all_uses_with(made)
+        pad.erase()
+
+
+def step_before(sizes: Sequence[int]) -> list[str]:
+    """Return the lines of a script that cut the step before into chunks; `sizes` are those of the padded tensor."""
     cut, chunks = [0] * len(sizes), 1
     for k, size in enumerate(sizes[:-1]):
         if chunks < CHUNKS and size > 1:
             cut[k], chunks = 1, chunks * size
     if chunks == 1:
         return []
-    return [
-        match_attribute("%border0", "ansorc.border"),
-        tile("%border0", "%border1", ["%borders"], cut[: max(k for k, c in enumerate(cut) if c) + 1], "forall"),
-    ]
+    cut = cut[: max(k for k, c in enumerate(cut) if c) + 1]
+    return [match_attribute("%border0", STEP), tile("%border0", "%border1", ["%borders"], cut, "forall")]
 
 
-def later(function: ir.Operation) -> None:
-    """Let padded inputs be made by whoever reads them."""
-    for pad in input_pads(function):
-        border = _Pad.of(pad)
-        attributes = {"low": pad.attributes["static_low"], "value": border.value}
-        with ir.InsertionPoint(pad), pad.location:
-            made = ir.Operation.create(LATER, [pad.results[0].type], [pad.operands[0]], attributes)
-        pad.results[0].replace_all_uses_with(made.results[0])
-        pad.erase()
-
-
-def inside(module: ir.Module) -> None:
-    """Make what `later` put off: for each chunk what it reads, or for all of them where a script cut no chunks."""
+def settle(module: ir.Module) -> None:
+    """Make what was put off: what each chunk reads, or all of it where a script cut no chunks."""
     for function in functions(module):
         for op in collect(function, LATER):
             border = _Pad(op.operands[0], list(ir.DenseI64ArrayAttr(op.attributes["low"])), op.attributes["value"])
             for user in [use.owner.operation for use in op.results[0].uses]:
                 if user.name == "tensor.extract_slice" and _is_tile(user):
                     _replace_slice(user, border)
+                elif STEP in user.attributes:
+                    _replace_copy(user, border, [0] * len(border.low))
             if list(op.results[0].uses):
                 with ir.InsertionPoint(op), op.location:
-                    sizes = shape(op.results[0])
-                    op.results[0].replace_all_uses_with(_padded(border, [0] * len(sizes), sizes))
+                    op.results[0].replace_all_uses_with(_whole(border, shape(op.results[0])))
             op.erase()
 
 
@@ -164,8 +159,14 @@ def _replace_slice(user: ir.Operation, border: _Pad) -> None:
     static, sizes = (list(ir.DenseI64ArrayAttr(user.attributes[n])) for n in ("static_offsets", "static_sizes"))
     computed = iter(list(user.operands)[1:])
     offsets = [next(computed) if offset == _dynamic() else offset for offset in static]
+    users = [use.owner.operation for use in user.results[0].uses]
+    if len(users) == 1 and STEP in users[0].attributes:
+        _replace_copy(users[0], border, offsets)
+        user.erase()
+        return
     with ir.InsertionPoint(user), user.location:
-        made = _padded(border, offsets, sizes)
+        out = tensor.EmptyOp(sizes, ir.RankedTensorType(user.results[0].type).element_type).result
+        made = _padded(border, offsets, out)
         if made.type != user.results[0].type:  # unit dims are left out
             zeros, ones = [0] * len(sizes), [1] * len(sizes)
             made = tensor.ExtractSliceOp(user.results[0].type, made, [], [], [], zeros, sizes, ones).result
@@ -173,9 +174,23 @@ def _replace_slice(user: ir.Operation, border: _Pad) -> None:
     user.erase()
 
 
-def _padded(border: _Pad, offsets: Sequence[Number], sizes: Sequence[int]) -> ir.Value:
-    """Return a piece of the padded tensor, made at the insertion point."""
-    source, rank = border.source, len(sizes)
+def _replace_copy(copy: ir.Operation, border: _Pad, offsets: Sequence[Number]) -> None:
+    """Pad where a piece would be copied to."""
+    with ir.InsertionPoint(copy), copy.location:
+        made = _padded(border, offsets, copy.operands[1])
+    copy.results[0].replace_all_uses_with(made)
+    copy.erase()
+
+
+def _whole(border: _Pad, sizes: Sequence[int]) -> ir.Value:
+    out = tensor.EmptyOp(list(sizes), ir.RankedTensorType(border.source.type).element_type).result
+    return _padded(border, [0] * len(sizes), out)
+
+
+def _padded(border: _Pad, offsets: Sequence[Number], made: ir.Value) -> ir.Value:
+    """Return a piece of the padded tensor, written at the insertion point into what is `made` for it."""
+    source, sizes = border.source, shape(made)
+    rank = len(sizes)
     kind = ir.RankedTensorType(source.type)
     starts, reads, counts = list[Number](), list[Number](), list[Number]()
     for offset, size, low, extent in zip(offsets, sizes, border.low, shape(source), strict=True):
@@ -184,7 +199,6 @@ def _padded(border: _Pad, offsets: Sequence[Number], sizes: Sequence[int]) -> ir
         reads.append(_most(_minus(offset, low), 0))
         counts.append(_most(_minus(_least(size, _minus(low + extent, offset)), start), 0))
     value = arith.constant(kind.element_type, border.value)
-    made = tensor.EmptyOp(list(sizes), kind.element_type).result
     for dim in range(rank):
         end = _plus(starts[dim], counts[dim])
         for start, count in ((0, starts[dim]), (end, _minus(sizes[dim], end))):
@@ -195,7 +209,6 @@ def _padded(border: _Pad, offsets: Sequence[Number], sizes: Sequence[int]) -> ir
             extents = [*counts[:dim], count, *sizes[dim + 1 :]]
             made = _put(linalg.fill(value, outs=[_cut(made, place, extents)]), made, place, extents)
     copied = linalg.copy(_cut(source, reads, counts), outs=[_cut(made, starts, counts)])
-    copied.owner.operation.attributes["ansorc.border"] = ir.UnitAttr.get()
     return _put(copied, made, starts, counts)
 
 
