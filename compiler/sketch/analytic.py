@@ -20,11 +20,10 @@ from math import gcd, prod
 
 from ansorc.compiler.sketch.decisions import (
     MOST_UNROLLED,
-    SPARE_REGISTERS,
     accumulators,
     divisors,
+    interleaves,
     space,
-    spare_registers,
     tileable,
 )
 from ansorc.compiler.sketch.kind import Decision, Values
@@ -253,7 +252,7 @@ def _step_cycles(nest: LoopNest, machine: Machine, values: Values, rows: int) ->
     vectors = values["vectors"]
     if not nest.contraction:
         return rows * vectors + 2  # every step loads
-    most = MOST_UNROLLED if spare_registers(nest, machine, values) >= SPARE_REGISTERS else 1
+    most = MOST_UNROLLED if interleaves(machine, rows, vectors) else 1
     cycles = product_step_cycles(machine, rows, vectors, values.get("unroll", most))
     return cycles if nest.packable is None or values.get("pack") else cycles + SPLIT_CYCLES * vectors
 
@@ -262,8 +261,7 @@ def product_step_cycles(machine: Machine, rows: int, vectors: int, unrolled: int
     """Return the cycles of a reduction step of a register tile that reads its weights once and its rows once."""
     busiest = max(rows * vectors / FMA_PORTS, (rows + vectors) / LOAD_PORTS, FMA_LATENCY)
     cycles = busiest + LOOP_CYCLES.get(machine.vector_bytes, 0.1) / unrolled + BURST_CYCLES * rows**2
-    spare = machine.vector_registers - rows * vectors - vectors - 1
-    return cycles * SPILL_FACTOR if unrolled > 1 and spare < SPARE_REGISTERS else cycles
+    return cycles * SPILL_FACTOR if unrolled > 1 and not interleaves(machine, rows, vectors) else cycles
 
 
 def input_bytes(nest: LoopNest) -> int:

@@ -24,8 +24,8 @@ LEAST_PART = 32
 PARTS = (128, 256, 512)
 MAX_BLOCK_BYTES = 256 << 10
 """Largest block of sums of a chunk, and largest padded tile: they lie on the stack of a thread."""
-SPARE_REGISTERS = 2
-"""With fewer, LLVM spills when it interleaves the steps of an unrolled loop."""
+BROADCAST_BYTES = 64
+"""Vectors of so many bytes are multiplied by a number in memory, which takes no register."""
 
 
 def divisors(number: int) -> tuple[int, ...]:
@@ -151,7 +151,7 @@ class UnrollReduction(Decision[LoopNest]):
             return (nest.steps, 1) if chosen["vectors"] == 1 else (1, nest.steps)
         order = (
             (MOST_UNROLLED, 2, 1)
-            if spare_registers(nest, machine, chosen) >= SPARE_REGISTERS
+            if interleaves(machine, accumulators(chosen) // chosen["vectors"], chosen["vectors"])
             else (1, 2, MOST_UNROLLED)
         )
         return tuple(f for f in order if (chosen["part"] or nest.reductions[-1]) % f == 0)
@@ -172,9 +172,16 @@ def accumulators(chosen: Values) -> int:
     return chosen["vectors"] * prod(v for name, v in chosen.items() if name.startswith("tile_"))
 
 
-def spare_registers(nest: LoopNest, machine: Machine, chosen: Values) -> int:
-    """Return how many registers a step of a register tile leaves free."""
-    return register_budget(nest, machine, chosen["vectors"]) - accumulators(chosen)
+def interleaves(machine: Machine, rows: int, vectors: int) -> bool:
+    """Whether the steps of an unrolled loop have registers enough: LLVM interleaves them, and may spill accumulators.
+
+    It likes to multiply one vector of weights with all rows: their numbers are in registers, then, where several
+    vectors use them. The thresholds are what spilled of all tiles of 16 and of 32 registers.
+    """
+    spare = machine.vector_registers - rows * vectors - vectors - 1
+    if vectors == 1 and machine.vector_bytes == BROADCAST_BYTES:
+        return spare >= 2
+    return spare >= min(max(rows - 3, 1), 5)
 
 
 def register_budget(nest: LoopNest, machine: Machine, vectors: int) -> int:

@@ -33,8 +33,8 @@ from ansorc.compiler.sketch.decisions import (
     MAX_VECTORS,
     MOST_UNROLLED,
     OFTEN_READ,
-    SPARE_REGISTERS,
     divisors,
+    interleaves,
 )
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
 from ansorc.compiler.sketch.loop_nest import body_cycles
@@ -144,8 +144,8 @@ class Unroll(Decision[Convolution3x3]):
 
     def options(self, nest: Convolution3x3, machine: Machine, chosen: Values) -> tuple[int, ...]:
         vectors = chosen["vectors"]
-        spare = machine.vector_registers - vectors - 1 - vectors * chosen["tile_x"] * chosen["tile_y"]
-        order = (MOST_UNROLLED, 2, 1) if spare >= SPARE_REGISTERS else (1, 2, MOST_UNROLLED)
+        free = interleaves(machine, chosen["tile_x"] * chosen["tile_y"], vectors)
+        order = (MOST_UNROLLED, 2, 1) if free else (1, 2, MOST_UNROLLED)
         return tuple(f for f in order if nest.channels % f == 0)
 
 
