@@ -27,15 +27,16 @@ TO_LLVM = ",".join(
         "expand-strided-metadata",
         "lower-affine",
         "convert-scf-to-cf",
-        "convert-vector-to-llvm{enable-x86vector=%s}",
+        # The next ones are before vectors become many operations: each walks over all there are.
         "convert-math-to-llvm",
         "convert-math-to-libm",  # what no polynomial replaced
+        "convert-index-to-llvm",
+        "convert-vector-to-llvm{enable-x86vector=%s}",
         "convert-ub-to-llvm",
         "finalize-memref-to-llvm",
         "convert-func-to-llvm{use-bare-ptr-memref-call-conv=1}",
         "convert-arith-to-llvm",
         "convert-cf-to-llvm",
-        "convert-index-to-llvm",
         "reconcile-unrealized-casts",
         "canonicalize",
         "cse)",

@@ -20,7 +20,6 @@ VECTORIZE = script(
     f"  transform.apply_licm to %loops : {OP}",
     f"  transform.loop.hoist_loop_invariant_subsets %loops : {OP}",
     patterns("%f", "canonicalization"),
-    f"  transform.bufferization.eliminate_empty_tensors %m : {OP}",
 )
 
 # Canonicalization in between keeps the other sets small: half of the time of one set after the other.
