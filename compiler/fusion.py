@@ -10,15 +10,17 @@ from mlir import ir
 from ansorc.compiler import kernel
 from ansorc.compiler.options import Options
 from ansorc.compiler.sketch import plain_cost
+from ansorc.compiler.sketch.analytic import MEMORY_BYTES_A_CYCLE
 from ansorc.compiler.sketch.chain import ChainKind
 from ansorc.compiler.sketch.kinds import spaces
+from ansorc.compiler.sketch.loop_nest import bytes_of
 from ansorc.compiler.task_job import machine_of
 from ansorc.dialect_passes.graph.form_tasks import Fuse, never
-from ansorc.dialect_passes.ir_walk import functions
+from ansorc.dialect_passes.ir_walk import body, functions
 from ansorc.dialect_passes.schedule.machine import Machine
 
 TASK_CYCLES = 2_000.0
-"""What a task more costs: threads meet once more, and what they wrote is read by others."""
+"""What a task more costs as threads meet once more; besides, what one wrote is read by others."""
 
 
 def fuses(options: Options) -> Fuse:
@@ -33,7 +35,10 @@ def fuses(options: Options) -> Fuse:
 
 def _pays(fused: str, parts: Sequence[str], machine: Machine) -> bool:
     together = _chained(fused, machine)
-    return together is not None and together < sum(_alone(part, machine) + TASK_CYCLES for part in parts)
+    if together is None:
+        return False
+    between = sum(TASK_CYCLES + _result_bytes(part) / MEMORY_BYTES_A_CYCLE for part in parts[:-1])
+    return together < sum(_alone(part, machine) for part in parts) + between
 
 
 @lru_cache(maxsize=256)
@@ -51,6 +56,13 @@ def _alone(text: str, machine: Machine) -> float:
         module = ir.Module.parse(text)
         kernel.prepare(module)
         return plain_cost.estimate(next(functions(module)), machine)
+
+
+@lru_cache(maxsize=256)
+def _result_bytes(text: str) -> int:
+    with kernel.context(), ir.Location.unknown():
+        module = ir.Module.parse(text)
+        return bytes_of(list(body(next(functions(module))).operations)[-1].operands[0])
 
 
 def _choices(text: str, machine: Machine) -> dict[str, float]:

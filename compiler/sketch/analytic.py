@@ -257,10 +257,13 @@ def _step_cycles(nest: LoopNest, machine: Machine, values: Values, rows: int) ->
     return cycles if nest.packable is None or values.get("pack") else cycles + SPLIT_CYCLES * vectors
 
 
-def product_step_cycles(machine: Machine, rows: int, vectors: int, unrolled: int) -> float:
-    """Return the cycles of a reduction step of a register tile that reads its weights once and its rows once."""
+def product_step_cycles(machine: Machine, rows: int, vectors: int, unrolled: int, *, near: bool = False) -> float:
+    """Return the cycles of a reduction step of a register tile that reads its weights once and its rows once.
+
+    Rows that are `near` lie in the first cache.
+    """
     busiest = max(rows * vectors / FMA_PORTS, (rows + vectors) / LOAD_PORTS, FMA_LATENCY)
-    cycles = busiest + LOOP_CYCLES.get(machine.vector_bytes, 0.1) / unrolled + BURST_CYCLES * rows**2
+    cycles = busiest + LOOP_CYCLES.get(machine.vector_bytes, 0.1) / unrolled + (0 if near else BURST_CYCLES * rows**2)
     return cycles * SPILL_FACTOR if unrolled > 1 and not interleaves(machine, rows, vectors) else cycles
 
 

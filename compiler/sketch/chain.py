@@ -53,7 +53,16 @@ class ChainKind(Kind[ChainNest]):
                 root = nest.stages[stage.product.root].loops
                 parallel = len(stage.loops) - stage.reductions
                 steps.append(
-                    Multiply(k, stage.product.root, root, parallel, stage.reduced, stage.product.columns, nest.rows)
+                    Multiply(
+                        k,
+                        stage.product.root,
+                        root,
+                        parallel,
+                        stage.reduced,
+                        stage.product.columns,
+                        nest.rows,
+                        stage.product.window,
+                    )
                 )
             elif stage.role in (MAP, REDUCTION) and k not in roots:
                 steps.append(Each(k, stage.loops, stage.role == REDUCTION, nest.rows))

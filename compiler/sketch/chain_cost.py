@@ -87,13 +87,14 @@ def estimate(nest: ChainNest, machine: Machine, values: Values) -> Cost:
     rows = prod(nest.extents[c] for c in (*nest.batch, *nest.rows))
     block_rows = prod(values[f"block_{c}"] for c in nest.rows)
     kept = block_rows * nest.row_bytes
+    roots = {p.root for _, p in nest.products}  # they are part of their register tiles
     for k, stage in enumerate(nest.stages):
         points = prod(nest.extents[c] for c in stage.loops)
         if stage.role == CONTRACTION and stage.product is not None:
             arithmetic += product_cycles(nest, machine, k, stage.product, values)
             if values[f"pack_{k}"]:
                 arithmetic += PACK_CYCLES + 2 * panel_bytes(nest, k) / PACK_BYTES_A_CYCLE
-        elif stage.role in (MAP, REDUCTION):
+        elif stage.role in (MAP, REDUCTION) and k not in roots:
             arithmetic += points / lanes * (1 + stage.cycles)
             if stage.role == REDUCTION:
                 arithmetic += rows * ROW_CYCLES
@@ -114,11 +115,14 @@ def product_cycles(nest: ChainNest, machine: Machine, k: int, p: Product, values
     others = prod(nest.extents[c] for c in (*nest.batch, *nest.rows)) // block
     columns = nest.extents[p.columns] // (lanes * vectors)
     panel = steps * vectors * lanes * nest.element_bytes
+    kept = nest.row_bytes * prod(values[f"block_{c}"] for c in nest.rows)
+    near = k != nest.products[0][0] and kept <= machine.l1_bytes / 2
     total = 0.0
     for size, count in ((tile, block // tile), (block % tile, 1)):
         if not size:
             continue
-        step = product_step_cycles(machine, size, vectors, values["unroll"])
+        each_loads = size * vectors + 2  # nothing that is read is used twice
+        step = each_loads if p.window else product_step_cycles(machine, size, vectors, values["unroll"], near=near)
         cycles = steps * step + TILE_CYCLES + size * vectors * (1 + nest.stages[p.root].cycles)
         if panel > 0.75 * machine.l1_bytes:
             cycles += panel / (L2_BYTES_A_CYCLE if panel <= 0.75 * machine.l2_bytes else MEMORY_BYTES_A_CYCLE)

@@ -8,7 +8,7 @@ from math import gcd, prod
 
 from mlir import ir
 
-from ansorc.compiler.sketch.decisions import LEAST_LANES, MAX_VECTORS, divisors
+from ansorc.compiler.sketch.decisions import LEAST_LANES, MAX_VECTORS, divisors, window_budget
 from ansorc.compiler.sketch.kind import Decision, Values
 from ansorc.compiler.sketch.loop_nest import body_cycles, bytes_of
 from ansorc.dialect_passes.ir_walk import body, segments, shape
@@ -38,6 +38,8 @@ class Product:
     """Whether it is an argument."""
     panel_loops: tuple[int, ...]
     """The classes of that operand that are common to all stages."""
+    window: bool = False
+    """Whether all reductions run over a window, as those of a depthwise convolution do."""
 
 
 @dataclass(frozen=True, order=True)
@@ -141,7 +143,7 @@ def _product(
             panel = tuple(c for c in s.parallel if c in loops and c in common)
             return Product(
                 numbers[root.results[0]], columns, number, lying[-1] if lying else columns,
-                constant, not constant, panel,
+                constant, not constant, panel, any(None in s.operand_loops(n) for n in range(segments(s.op)[0])),
             )  # fmt: skip
     raise CannotBlock("nothing is read by columns alone")
 
@@ -185,11 +187,12 @@ class Tile(Decision[ChainNest]):
     columns: int
     block: str
     """Name of the decision that says how many rows there are."""
+    window: bool = False
 
     def options(self, nest: ChainNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
         vectors = chosen[f"vectors_{self.columns}"]
-        most = min((machine.vector_registers - vectors - 1) // vectors, chosen[self.block])
-        return tuple(range(1, most + 1))
+        budget = window_budget(machine) if self.window else machine.vector_registers - vectors - 1
+        return tuple(range(1, min(budget // vectors, chosen[self.block]) + 1))
 
 
 @dataclass(frozen=True, order=True)
@@ -234,7 +237,7 @@ def space(nest: ChainNest) -> tuple[Decision[ChainNest], ...]:
         Lanes("lanes"),
         *(Vectors(f"vectors_{c}", c) for c in nest.columns),
         *blocks,
-        *(Tile(f"tile_{k}", p.columns, innermost) for k, p in nest.products),
+        *(Tile(f"tile_{k}", p.columns, innermost, p.window) for k, p in nest.products),
         *(Pack(f"pack_{k}", k) for k, _ in nest.products),
         RowTile("row_tile", innermost),
         Unroll("unroll"),

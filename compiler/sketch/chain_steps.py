@@ -148,6 +148,8 @@ class Multiply(Step):
     reduced: tuple[int, ...]
     columns: int
     rows: tuple[int, ...]
+    window: bool = False
+    """Whether the reductions are those of a window: all of it is unrolled, or nothing."""
 
     def emit(self, values: Values, script: ChainScript) -> None:
         """Walk over blocks of columns, then over rows."""
@@ -184,9 +186,13 @@ class Multiply(Step):
         loops = [f"%reduce{k}_{n}" for n, extent in enumerate(steps) if extent > 1]
         if loops:
             script.lines.append(tile(f"{handles['product']}_{level}", f"%step{k}", loops, cut, "for"))
-            times = gcd(values["unroll"], next(e for e in reversed(steps) if e > 1))
-            if times > 1:
-                script.lines.append(f"  transform.loop.unroll {loops[-1]} {{factor = {times}}} : {OP}")
+            wide = [e for e in steps if e > 1]
+            times = [*[1] * (len(wide) - 1), gcd(values["unroll"], wide[-1])]
+            if self.window:  # whose weights stay in registers
+                times = wide if values[f"vectors_{self.columns}"] == 1 else [1] * len(wide)
+            for loop, factor in reversed(list(zip(loops, times, strict=True))):
+                if factor > 1:
+                    script.lines.append(f"  transform.loop.unroll {loop} {{factor = {factor}}} : {OP}")
         if peeled:
             script.lines += [
                 f'  {peeled}_cast = transform.cast {peeled} : {OP} to !transform.op<"scf.for">',

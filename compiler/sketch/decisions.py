@@ -188,7 +188,12 @@ def register_budget(nest: LoopNest, machine: Machine, vectors: int) -> int:
     """Return how many accumulators fit into registers beside the weights of a step and a value of the input."""
     if nest.contraction:
         return machine.vector_registers - vectors - 1
-    return 16 if nest.reductions and machine.vector_registers > 16 else 8
+    return window_budget(machine) if nest.reductions else 8
+
+
+def window_budget(machine: Machine) -> int:
+    """Return how many accumulators of a window fit, whose steps are all unrolled and load all that they read."""
+    return 16 if machine.vector_registers > 16 else 8
 
 
 def extent(nest: LoopNest, chosen: Values, of: str) -> int:

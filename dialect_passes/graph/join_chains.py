@@ -2,6 +2,7 @@
 
     transpose; matmul | softmax | matmul | transpose        attention: the scores need not be written
     matmul; GELU | matmul                                   two layers on a block of rows
+    depthwise convolution | convolution of 1x1              channels by themselves, then each point
 
 What is found is a choice: whoever compiles decides, with models or by an option, for each.
 """
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from mlir import ir
 
 from ansorc.dialect_passes.graph.groups import Group, is_anchor
+from ansorc.dialect_passes.ir_walk import shape
 
 PRODUCTS = ("linalg.matmul", "linalg.batch_matmul")
 
@@ -19,10 +21,12 @@ def candidates(groups: Sequence[Group]) -> Iterator[list[Group]]:
     """Yield lists of groups that a chain could replace, in order; longer ones before what they contain."""
     owner = {op: k for k, group in enumerate(groups) for op in group.members}
     for group in groups:
-        if not _is_product(group):
-            continue
         behind = _reader(groups, owner, group)
-        if behind is None:
+        if behind is not None and _is_depthwise(group) and _is_pointwise(behind):
+            if _multiplied(behind) == group.root.results[0]:
+                yield [group, behind]
+            continue
+        if behind is None or not _is_product(group):
             continue
         if _is_product(behind):
             if _multiplied(behind) == group.root.results[0]:
@@ -43,10 +47,29 @@ def joined(parts: Sequence[Group]) -> Group:
     return made
 
 
-def _is_product(group: Group) -> bool:
+def _only_anchor(group: Group) -> ir.Operation | None:
+    """Return the anchor of a group that is nothing but that and its epilogue."""
     if group.anchors != 1 or group.slices or group.pads or group.fixed:
+        return None
+    return next(m for m in group.members if is_anchor(m))
+
+
+def _is_product(group: Group) -> bool:
+    anchor = _only_anchor(group)
+    return anchor is not None and anchor.name in PRODUCTS
+
+
+def _is_depthwise(group: Group) -> bool:
+    anchor = _only_anchor(group)
+    return anchor is not None and anchor.name == "linalg.depthwise_conv_2d_nhwc_hwc"
+
+
+def _is_pointwise(group: Group) -> bool:
+    anchor = _only_anchor(group)
+    if anchor is None or anchor.name != "linalg.conv_2d_nhwc_hwcf":
         return False
-    return next(m for m in group.members if is_anchor(m)).name in PRODUCTS
+    strides = ir.DenseIntElementsAttr(anchor.attributes["strides"])
+    return shape(anchor.operands[1])[:2] == [1, 1] and all(strides[k] == 1 for k in range(len(strides)))
 
 
 def _is_rows(group: Group) -> bool:

@@ -11,7 +11,7 @@ from ansorc.dialect_passes.ir_walk import body, indexing_maps, iterators, segmen
 from ansorc.dialect_passes.schedule import isolate_contractions
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, retype
 from ansorc.dialect_passes.schedule.chain_loops import CONTRACTION, generics, is_chain, role_of
-from ansorc.dialect_passes.schedule.shape_of_task import add_epilogue
+from ansorc.dialect_passes.schedule.shape_of_task import add_epilogue, loop_extents
 
 VIEWS = ("tensor.expand_shape", "tensor.collapse_shape")
 
@@ -23,6 +23,9 @@ def run(function: ir.Operation) -> None:
     if not is_chain(found):
         raise CannotBlock("one anchor, or none")
     _retype_arguments(function)
+    for op in generics(function):
+        _drop_unit_reductions(op)
+    retype(function)
     isolate_contractions.run(generics(function))
     for op in generics(function):
         if role_of(op) == CONTRACTION and root_of(op) is None:
@@ -61,6 +64,39 @@ def _retype_arguments(function: ir.Operation) -> None:
             if not list(view.results[0].uses):
                 view.erase()
     retype(function)
+
+
+def _drop_unit_reductions(op: ir.Operation) -> None:
+    """Take the window of a convolution of 1x1 out of its loops, and out of the type of its weights."""
+    extents, kinds, maps = loop_extents(op), iterators(op), indexing_maps(op)
+    dropped = [k for k, kind in enumerate(kinds) if kind == "reduction" and extents[k] == 1]
+    weights = {v: m for v, m in zip(op.operands, maps, strict=True) if _has_unit_dims(v, m, dropped)}
+    if not dropped or not all(isinstance(v.owner, ir.Block) and len(list(v.uses)) == 1 for v in weights):
+        return
+    kept = [k for k in range(len(kinds)) if k not in dropped]
+    zero = ir.AffineConstantExpr.get(0)
+    renamed = [zero if k in dropped else ir.AffineDimExpr.get(kept.index(k)) for k in range(len(kinds))]
+    without = ir.AffineMap.get(len(kept), 0, renamed)
+    changed: list[ir.AffineMap] = []
+    for value, m in zip(op.operands, maps, strict=True):
+        results = [ir.AffineExpr.compose(e, without) for e in m.results]
+        if value in weights:
+            wide = [k for k, e in enumerate(m.results) if not _is_dim(e, dropped)]
+            kind = ir.RankedTensorType(value.type)
+            value.set_type(ir.RankedTensorType.get([kind.shape[k] for k in wide], kind.element_type))
+            results = [results[k] for k in wide]
+        changed.append(ir.AffineMap.get(len(kept), 0, results))
+    op.attributes["indexing_maps"] = ir.ArrayAttr.get([ir.AffineMapAttr.get(m) for m in changed])
+    op.attributes["iterator_types"] = ir.ArrayAttr.get([ir.ArrayAttr(op.attributes["iterator_types"])[k] for k in kept])
+
+
+def _has_unit_dims(value: ir.Value, m: ir.AffineMap, loops: list[int]) -> bool:
+    """Whether a tensor has dims that are read by some loops alone."""
+    return isinstance(value.type, ir.RankedTensorType) and any(_is_dim(e, loops) for e in m.results)
+
+
+def _is_dim(e: ir.AffineExpr, loops: list[int]) -> bool:
+    return isinstance(e, ir.AffineDimExpr) and ir.AffineDimExpr(e).position in loops
 
 
 def _own_fill(op: ir.Operation) -> None:
