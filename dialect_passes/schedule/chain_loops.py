@@ -54,8 +54,13 @@ class Chain:
 
     @property
     def common(self) -> tuple[int, ...]:
-        """The classes that are parallel in every stage, in the order of the first contraction's loops."""
-        first = next(s for s in self.stages if s.role == CONTRACTION)
+        """The classes that are parallel in every stage, in the order of the first contraction's loops.
+
+        Raises CannotBlock where there is no contraction.
+        """
+        first = next((s for s in self.stages if s.role == CONTRACTION), None)
+        if first is None:
+            raise CannotBlock("nothing is multiplied by a matrix")
         return tuple(c for c in first.parallel if all(c in s.parallel for s in self.stages))
 
 

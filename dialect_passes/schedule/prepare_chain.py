@@ -69,7 +69,10 @@ def _retype_arguments(function: ir.Operation) -> None:
 def _drop_unit_reductions(op: ir.Operation) -> None:
     """Take the window of a convolution of 1x1 out of its loops, and out of the type of its weights."""
     extents, kinds, maps = loop_extents(op), iterators(op), indexing_maps(op)
-    dropped = [k for k, kind in enumerate(kinds) if kind == "reduction" and extents[k] == 1]
+    reductions = [k for k, kind in enumerate(kinds) if kind == "reduction"]
+    dropped = [k for k in reductions if extents[k] == 1]
+    if dropped == reductions:  # a sum of one product stays a sum
+        dropped = dropped[:-1]
     weights = {v: m for v, m in zip(op.operands, maps, strict=True) if _has_unit_dims(v, m, dropped)}
     if not dropped or not all(isinstance(v.owner, ir.Block) and len(list(v.uses)) == 1 for v in weights):
         return

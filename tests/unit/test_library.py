@@ -273,7 +273,7 @@ def test_dump_dir_has_every_stage(network: Path, tmp_path: Path) -> None:
     names = {p.name for p in (tmp_path / "dump").iterdir()}
     assert {f"mobilenet.{s}.mlir" for s in ("linalg", "affine", "scheduled", "bufferized", "llvm-mlir")} <= names
     scripts = [p for p in (tmp_path / "dump").glob("*.transform.mlir") if "ansorc.lanes" in p.read_text()]
-    assert len(scripts) > 30
+    assert len(scripts) > 20
     # Each task stands alone beside its script, which makes the same kernel again.
     task = scripts[0].with_name(scripts[0].name.replace(".transform.mlir", ".mlir"))
     opt = [sys.executable, "-m", "ansorc.tools.opt", str(task)]
