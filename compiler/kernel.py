@@ -179,10 +179,17 @@ def run_passes(module: ir.Module, pipeline: str) -> None:
     PassManager.parse(pipeline, module.context).run(module.operation)
 
 
+class StepFailedError(Exception):
+    """A step of a transform script does not apply."""
+
+
 def transform(module: ir.Module, script: str) -> None:
-    """Apply a transform-dialect script."""
+    """Apply a transform-dialect script; raises StepFailedError."""
     parsed = ir.Module.parse(script, module.context)
-    interpreter.apply_named_sequence(module.operation, parsed.body.operations[0], parsed)
+    try:
+        interpreter.apply_named_sequence(module.operation, parsed.body.operations[0], parsed)
+    except ValueError as error:
+        raise StepFailedError(str(error)) from error
 
 
 def _note(module: ir.Module, facts: KernelFacts) -> None:

@@ -92,7 +92,12 @@ class ScheduleFailedError(Exception):
         self.cause = cause
 
 
-SCHEDULE_FAILURES = (ir.MLIRError, ResultNotInPlaceError, SharedValueError)  # pyright: ignore[reportAttributeAccessIssue]
+SCHEDULE_FAILURES = (
+    ir.MLIRError,  # pyright: ignore[reportAttributeAccessIssue]
+    kernel.StepFailedError,
+    ResultNotInPlaceError,
+    SharedValueError,
+)
 """What a schedule that does not fit a task ends in; anything else is a mistake of ours, and is not hidden."""
 
 

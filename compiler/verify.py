@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ansorc.compiler.errors import UnusableScriptError
+from ansorc.compiler.kernel import StepFailedError
 from ansorc.compiler.measure import runnable
 from ansorc.compiler.target import Target, parse_target
 from ansorc.compiler.task_job import TaskJob, compile_task
@@ -66,7 +67,7 @@ def difference(replay: Replay) -> float | str:
         plain, scripted = (runnable(replay.text, compile_task(job), replay.target) for job in jobs)
     except UnusableScriptError as error:
         return error.reason
-    except ValueError as error:  # MLIR's, of a step that does not apply
+    except StepFailedError as error:
         return str(error)
     arguments = plain.random_arguments(np.random.default_rng(0))
     expected, found = plain.run(arguments).astype(np.float64), scripted.run(arguments).astype(np.float64)

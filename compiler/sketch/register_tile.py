@@ -38,6 +38,8 @@ class RegisterTile(Kind[LoopNest]):
         if not task.parallel:
             raise CannotBlock("no loops")
         block_channels.splittable_channels(function)
+        if collect(function, "tensor.extract"):
+            raise CannotBlock("it reads at places that it computes")
         if _reads_past_its_window(task):
             raise CannotBlock("of an input that is larger than its only window, no loop cuts a part")
         return loop_nest(task, frozenset(block_channels.constant_arguments(function)))

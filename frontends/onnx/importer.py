@@ -22,6 +22,7 @@ from ansorc.frontends.onnx.ops_matrix import MATRIX
 from ansorc.frontends.onnx.ops_normalization import NORMALIZATION
 from ansorc.frontends.onnx.ops_pooling import POOLING
 from ansorc.frontends.onnx.ops_reduction import REDUCTION
+from ansorc.frontends.onnx.ops_resize import RESIZE
 from ansorc.frontends.onnx.ops_shape import SHAPE
 
 OPERATORS: dict[str, Operator] = {
@@ -33,6 +34,7 @@ OPERATORS: dict[str, Operator] = {
     **REDUCTION,
     **SHAPE,
     **GATHER,
+    **RESIZE,
 }
 
 Environment = dict[str, Operand | None]
