@@ -52,6 +52,12 @@ def segments(op: ir.Operation) -> tuple[int, int]:
     return sizes[0], sizes[1]
 
 
+def pad_amounts(pad: ir.Operation) -> tuple[list[int], list[int]]:
+    """Return how much a `tensor.pad` adds to each dim before and behind."""
+    low, high = (list(ir.DenseI64ArrayAttr(pad.attributes[name])) for name in ("static_low", "static_high"))
+    return low, high
+
+
 def shape(value: ir.Value) -> list[int]:
     """Return the static shape of a tensor or memref value; a scalar has none."""
     kind = value.type

@@ -36,7 +36,7 @@ from ansorc.dialect_passes.graph.groups import (
     is_leading,
     is_row_reduction,
 )
-from ansorc.dialect_passes.ir_walk import body, collect, functions, indexing_maps, shape, text_of
+from ansorc.dialect_passes.ir_walk import body, collect, functions, indexing_maps, pad_amounts, shape, text_of
 
 SLICES = ("tensor.extract_slice", "tensor.insert_slice")
 LOAD = "ml_program.global_load_const"
@@ -161,8 +161,7 @@ def _pads_input(op: ir.Operation, users: list[ir.Operation]) -> bool:
     """Whether anchors read a pad first, and read nothing else of it; channels are no border."""
     first = all(is_anchor(u) and u.operands[0] == op.results[0] for u in users)
     once = all(sum(v == op.results[0] for v in u.operands) == 1 for u in users)
-    amounts = [list(ir.DenseI64ArrayAttr(op.attributes[name]))[-1] for name in ("static_low", "static_high")]
-    return first and once and amounts == [0, 0]
+    return first and once and not any(amounts[-1] for amounts in pad_amounts(op))
 
 
 def _written_with_border(source: ir.Value) -> bool:

@@ -18,7 +18,7 @@ from mlir import ir
 from mlir.dialects import linalg, tensor
 
 from ansorc.dialect_passes.graph.rebuild import rebuilt, reshape, transpose
-from ansorc.dialect_passes.ir_walk import body, functions, indexing_maps, iterators, segments, shape
+from ansorc.dialect_passes.ir_walk import body, functions, indexing_maps, iterators, pad_amounts, segments, shape
 
 Dims = list[int]
 
@@ -67,7 +67,7 @@ def _expand_first(view: ir.Operation) -> None:
     if len(pad.operands) != 1 or not isinstance(pad.operands[0].owner, ir.Block):
         return
     groups = _groups(view)
-    low, high = _amounts(pad)
+    low, high = pad_amounts(pad)
     if any(len(group) > 1 and low[k] + high[k] for k, group in enumerate(groups)):
         return
     padded = shape(view.results[0])
@@ -82,11 +82,6 @@ def _expand_first(view: ir.Operation) -> None:
 
 def _groups(view: ir.Operation) -> list[list[int]]:
     return [[ir.IntegerAttr(i).value for i in ir.ArrayAttr(g)] for g in ir.ArrayAttr(view.attributes["reassociation"])]
-
-
-def _amounts(pad: ir.Operation) -> tuple[list[int], list[int]]:
-    low, high = (list(ir.DenseI64ArrayAttr(pad.attributes[name])) for name in ("static_low", "static_high"))
-    return low, high
 
 
 def _pad_like(pad: ir.Operation, source: ir.Value, padded: Dims, low: Dims, high: Dims) -> ir.Value:
@@ -108,7 +103,7 @@ def _pad_source(op: ir.Operation) -> None:
     if isinstance(view.operands[0].owner, ir.Block) or len(list(view.results[0].uses)) != 1:
         return
     groups = _groups(view)
-    low, high = _amounts(op)
+    low, high = pad_amounts(op)
     if any(len(group) > 1 and low[k] + high[k] for k, group in enumerate(groups)):
         return
     each = [[amounts[k] for k, group in enumerate(groups) for _ in group] for amounts in (low, high)]

@@ -15,7 +15,7 @@ from typing import Any
 from mlir import ir
 from numpy.typing import NDArray
 
-from ansorc.dialect_passes.ir_walk import body, indexing_maps, iterators, shape
+from ansorc.dialect_passes.ir_walk import body, indexing_maps, iterators, pad_amounts, shape
 from ansorc.dialect_passes.schedule.winograd_matrices import transform_weight
 
 
@@ -53,7 +53,7 @@ def channel_positions(function: ir.Operation) -> dict[ir.Value, int]:
             continue
         op = value.owner.operation
         if op.name == "tensor.pad":
-            if any(ir.DenseI64ArrayAttr(op.attributes[n])[positions[value]] for n in ("static_low", "static_high")):
+            if any(amounts[positions[value]] for amounts in pad_amounts(op)):
                 raise CannotBlock("channels are padded")
             found: list[tuple[ir.Value, int | None]] = [(op.operands[0], positions[value])]
         elif op.name == "linalg.generic":

@@ -18,7 +18,7 @@ from math import prod
 from mlir import ir
 from mlir.dialects import arith, linalg, tensor
 
-from ansorc.dialect_passes.ir_walk import body, collect, functions, indexing_maps, shape
+from ansorc.dialect_passes.ir_walk import body, collect, functions, indexing_maps, pad_amounts, shape
 from ansorc.dialect_passes.schedule.words import match_attribute, tile
 
 LATER = "ansorc.pad"
@@ -58,7 +58,7 @@ def border_of(anchor: ir.Operation) -> Border | None:
     value, m = anchor.operands[0], indexing_maps(anchor)[0]
     if isinstance(value.owner, ir.Block) or value.owner.operation.name != "tensor.pad":
         return None
-    low, high = amounts(value.owner.operation)
+    low, high = pad_amounts(value.owner.operation)
     dims = range(m.n_dims)
     windows = [tuple(_index(e, m.n_dims, d) - _index(e, m.n_dims, None) for d in dims) for e in m.results]
     sizes, kind = shape(value), ir.RankedTensorType(value.type)
@@ -77,12 +77,6 @@ def input_pads(function: ir.Operation) -> list[ir.Operation]:
     *content, ret = [o.operation for o in body(function).operations]
     results = list(ret.operands)
     return [op for op in content if op.name == "tensor.pad" and op.results[0] not in results]
-
-
-def amounts(pad: ir.Operation) -> tuple[list[int], list[int]]:
-    """Return how much is added to each dim before and behind."""
-    low, high = (list(ir.DenseI64ArrayAttr(pad.attributes[name])) for name in ("static_low", "static_high"))
-    return low, high
 
 
 def write_out(function: ir.Operation) -> None:
@@ -147,7 +141,7 @@ class _Pad:
     @staticmethod
     def of(pad: ir.Operation) -> "_Pad":
         constant = list(pad.regions[0].blocks[0].operations)[-1].operands[0].owner.operation
-        return _Pad(pad.operands[0], amounts(pad)[0], constant.attributes["value"])
+        return _Pad(pad.operands[0], pad_amounts(pad)[0], constant.attributes["value"])
 
 
 def _is_tile(user: ir.Operation) -> bool:

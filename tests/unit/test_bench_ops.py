@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from small_layers import MEMORY
 
 from ansorc.compiler.errors import AnsorcError
 from ansorc.tools import bench_ops
@@ -21,7 +22,6 @@ from ansorc.tools.roofline_picture import draw
 from ansorc.tools.suites import SUITES
 from ansorc.tools.workloads import AttentionScores, BatchMatmul, Case, Dense, MatrixNorm
 from ansorc.tools.workloads_convolution import Capsules, Convolution
-from ansorc.tools.workloads_memory import CHAINS, Chain, Join, Rows, Transposition, Window
 
 LIMITS = Limits("cpu", 1, 256, 50, 50, (Level("L1", 1000, 90, 90), Level("memory", 10**6, 10, 10)), 8, 8, 100)
 WORKLOAD = BatchMatmul("GMM", 4, 5, 6)
@@ -202,14 +202,7 @@ SMALL = (
     Dense("Dense", 3, 8, 5, activation="gelu"),
     MatrixNorm(6, 7),
     AttentionScores(6, 2, 4),
-    *(Chain(operators, (3, 5)) for operators in CHAINS),
-    Rows("Softmax", 3, 7),
-    Rows("LayerNormalization", 3, 7),
-    Transposition((3, 4, 5), (2, 0, 1)),
-    Window("MaxPool", 7, 3, 3, 2, 1),
-    Window("AveragePool", 5, 3, 3, 1, 1),
-    Window("Resize", 4, 3),
-    Join(3, (4, 5)),
+    *MEMORY,
 )
 
 

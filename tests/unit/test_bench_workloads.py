@@ -8,12 +8,12 @@ import onnx
 import onnxruntime
 import pytest
 from seeded import network_path
+from small_layers import MEMORY
 
 from ansorc.tools.measure import relative_error
 from ansorc.tools.suites import PAPER, SUITES
 from ansorc.tools.workloads import AttentionScores, BatchMatmul, Dense, MatrixNorm, Workload
 from ansorc.tools.workloads_convolution import Capsules, Convolution
-from ansorc.tools.workloads_memory import CHAINS, Chain, Join, Rows, Transposition, Window
 
 TINY: tuple[Workload, ...] = (
     Convolution("C1D", (9,), 4, 6, 3, 2, 1),
@@ -33,14 +33,7 @@ TINY: tuple[Workload, ...] = (
     Dense("Dense", 1, 8, 5, bias=False),
     MatrixNorm(6, 7),
     AttentionScores(6, 2, 4),
-    *(Chain(operators, (3, 5)) for operators in CHAINS),
-    Rows("Softmax", 3, 7),
-    Rows("LayerNormalization", 3, 7),
-    Transposition((3, 4, 5), (2, 0, 1)),
-    Window("MaxPool", 7, 3, 3, 2, 1),
-    Window("AveragePool", 5, 3, 3, 1, 1),
-    Window("Resize", 4, 3),
-    Join(3, (4, 5)),
+    *MEMORY,
 )
 
 
