@@ -7,6 +7,7 @@ from math import prod
 from ansorc.compiler.sketch.analytic import imbalance
 from ansorc.compiler.sketch.chain_cost import chunk_count, panel_bytes
 from ansorc.compiler.sketch.chain_nest import ChainNest
+from ansorc.compiler.sketch.chain_steps import unrolls_window
 from ansorc.compiler.sketch.kind import Values
 from ansorc.compiler.sketch.properties import KERNEL_BYTES, TILE_BYTES, Properties, tile_code_bytes
 from ansorc.dialect_passes.schedule.machine import Machine
@@ -42,7 +43,10 @@ def properties(nest: ChainNest, machine: Machine, values: Values) -> Properties:
         panels += panel_bytes(nest, k)
         sizes = {tile, innermost % tile} - {0}
         cycles = nest.stages[stage.product.root].cycles
-        code += sum(tile_code_bytes(s, vectors, values["unroll"], 1, cycles) for s in sizes)
+        unrolled = values["unroll"]
+        if stage.product.window:
+            unrolled = steps if unrolls_window(vectors, tile, steps) else 1
+        code += sum(tile_code_bytes(s, vectors, unrolled, 1, cycles) for s in sizes)
         code += PACK_CODE_BYTES * values[f"pack_{k}"]
     touched = float(nest.argument_bytes + nest.result_bytes)
     kept = block_rows * nest.row_bytes

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import gcd
+from math import gcd, prod
 
-from ansorc.compiler.sketch.steps import Step, Values
+from ansorc.compiler.sketch.steps import MAX_UNROLLED, Step, Values
 from ansorc.dialect_passes.schedule.words import OP, cse, fuse, match_attribute, match_ops, patterns, tile
 
 TRANSPOSED_AT_ONCE = 16
@@ -188,8 +188,9 @@ class Multiply(Step):
             script.lines.append(tile(f"{handles['product']}_{level}", f"%step{k}", loops, cut, "for"))
             wide = [e for e in steps if e > 1]
             times = [*[1] * (len(wide) - 1), gcd(values["unroll"], wide[-1])]
-            if self.window:  # whose weights stay in registers
-                times = wide if values[f"vectors_{self.columns}"] == 1 else [1] * len(wide)
+            if self.window:
+                whole = unrolls_window(values[f"vectors_{self.columns}"], tile_rows, prod(wide))
+                times = wide if whole else [1] * len(wide)
             for loop, factor in reversed(list(zip(loops, times, strict=True))):
                 if factor > 1:
                     script.lines.append(f"  transform.loop.unroll {loop} {{factor = {factor}}} : {OP}")
@@ -199,6 +200,11 @@ class Multiply(Step):
                 f"  {peeled}_main, {peeled}_rest = transform.loop.peel {peeled}_cast "
                 f': (!transform.op<"scf.for">) -> ({OP}, {OP})',
             ]
+
+
+def unrolls_window(vectors: int, rows: int, steps: int) -> bool:
+    """Whether all steps of a window are unrolled: their weights stay in registers then."""
+    return vectors == 1 and rows * steps <= MAX_UNROLLED
 
 
 @dataclass(frozen=True, order=True)

@@ -8,12 +8,11 @@ from math import gcd, prod
 
 from ansorc.compiler.sketch.kind import Decision, Values
 from ansorc.compiler.sketch.loop_nest import LoopNest
+from ansorc.compiler.sketch.steps import MAX_UNROLLED
 from ansorc.dialect_passes.schedule.machine import Machine
 
 MAX_VECTORS = 8
 LEAST_LANES = 4
-MAX_UNROLLED = 320
-"""Most register-tile operations in an unrolled window: bounds the size of the code."""
 
 
 OFTEN_READ = 320

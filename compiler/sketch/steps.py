@@ -25,6 +25,8 @@ from ansorc.dialect_passes.schedule.border import step_before
 from ansorc.dialect_passes.schedule.words import OP, match_attribute, match_ops, patterns, tile
 
 Values = Mapping[str, int]
+MAX_UNROLLED = 320
+"""Most register-tile operations in an unrolled window: bounds the size of the code."""
 ROWS_AT_ONCE = 4
 """Most rows of a panel that a step of packing copies."""
 ROWS_A_CHUNK = 128

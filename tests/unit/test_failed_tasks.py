@@ -12,13 +12,15 @@ from onnx import helper
 from onnx_cases import graph_model
 
 import ansorc
-from ansorc.compiler import tasks
+from ansorc.compiler import kernel, tasks
 from ansorc.compiler.driver import compile_to_file, read, to_tasks
 from ansorc.compiler.errors import TaskFailedError
 from ansorc.compiler.options import Options
+from ansorc.compiler.sketch.kinds import SKETCHED
 from ansorc.compiler.target import known_targets, parse_target, target_name
-from ansorc.compiler.task_job import TaskJob
+from ansorc.compiler.task_job import TaskJob, compile_task
 from ansorc.compiler.workers import Job, run_jobs
+from ansorc.dialect_passes.schedule.words import match_ops, script, tile
 
 HERE = Path(__file__).parent
 X = np.arange(64, dtype=np.float32).reshape(8, 8) / 64
@@ -86,3 +88,18 @@ def test_a_value_that_is_read_by_channels_and_as_a_whole_crashes_no_schedule(res
 def test_every_target_has_a_name_again() -> None:
     for text in known_targets():
         assert parse_target(target_name(parse_target(text))) == parse_target(text)
+
+
+def test_a_step_that_does_not_apply_leaves_the_kind_out(
+    product: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = Options()
+    text = next(t for t in to_tasks(read(product, options), options).code.values() if "matmul" in t)
+    job = TaskJob(text, "linalg", "object", options.target)
+    assert compile_task(job).failures == ()
+    failing = script(match_ops("%f", "func.func"), tile("%f", "%t", ["%l"], [1], "for"))
+    monkeypatch.setattr(kernel, "VECTORIZE", failing)
+    code = compile_task(job)
+    assert code.facts.kind not in SKETCHED
+    assert code.failures
+    assert all(failure.partition(": ")[0] in SKETCHED for failure in code.failures)

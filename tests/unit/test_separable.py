@@ -14,6 +14,7 @@ from ansorc.compiler.driver import compile_model, read, to_tasks
 from ansorc.compiler.measure import runnable, spaces_of_task
 from ansorc.compiler.options import FUSE_CHAINS, Options
 from ansorc.compiler.sketch.candidate import from_json
+from ansorc.compiler.sketch.properties import LARGEST_CODE
 from ansorc.compiler.target import parse_target
 from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
 
@@ -111,3 +112,14 @@ def test_where_others_read_what_is_between_there_are_two_tasks() -> None:
     options = Options(fuse_chains="always")
     tasks = to_tasks(read(model, options), options).code.values()
     assert not any("depthwise" in t and "conv_2d_nhwc_hwcf" in t for t in tasks)
+
+
+def test_a_wide_window_makes_no_long_code() -> None:
+    text = fused_task(separable(24, 16, 16, 21, 1, False)[0])
+    (space,) = (s for s in spaces_of_task(text, MACHINE) if s.kind.name == "chain")
+    choice = space.choose()
+    assert choice is not None
+    code = compile_task(TaskJob(text, "linalg", "object", TARGET, candidate=choice.candidate))
+    assert code.report is not None
+    assert code.report.text_bytes < LARGEST_CODE
+    assert "factor = 21" not in code.transform
