@@ -14,7 +14,7 @@ from mlir import ir
 
 from ansorc.compiler import library, program
 from ansorc.compiler.assemble import Assembly, assemble, write_packed
-from ansorc.compiler.errors import UnknownStageError
+from ansorc.compiler.errors import DifferentResultError, InvalidStageForTuningError, UnknownStageError
 from ansorc.compiler.fusion import fuses
 from ansorc.compiler.kernel import STAGES, context
 from ansorc.compiler.options import Options
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from ansorc.runtime.module import CompiledModel
 
+MODEL_TOLERANCE = 1e-3
+"""Of the largest number of an output: between default and other schedules, over all layers of a model."""
 LATER = {
     "imported": ("linalg", "affine", "scheduled", "bufferized", "llvm-mlir"),
     "linalg": ("linalg", "affine", "scheduled", "bufferized", "llvm-mlir"),
@@ -59,6 +61,7 @@ def compile_to_file(model: str | PathLike[str] | ModelProto, options: Options, o
     if library.is_low_level(model):
         return library.from_low_level(Path(str(model)), options, output, emit, start)
     source = to_tasks(read(model, options), options)
+    options = _with_schedules(source, options)
     known = (*LATER[source.stage], *library.STAGES)
     if emit not in known:
         raise UnknownStageError(emit, known)
@@ -73,6 +76,8 @@ def compile_to_file(model: str | PathLike[str] | ModelProto, options: Options, o
         program.write(replace(source, stage=emit, code=later), output)
         return Summary.of(output, source, compiled.cached, 0, start)
     compiled = compile_tasks(source, "object" if emit == "so" else "llvm", options)
+    if emit == "so" and options.candidates and options.target.native:
+        check_schedules(source, compiled.tasks, options)
     options.report("linking")
     assembly = link_tasks(source, compiled.tasks, options, output, emit)
     return Summary.of(output, source, compiled.cached, assembly.calls, start, str(assembly.memory))
@@ -87,6 +92,44 @@ def link_tasks(
     with library.packed(lambda path: write_packed(assembly, source.weights, path)) as weights:
         library.write(emit, code, assembly.host, weights, program.signature_json(source), options, output)
     return assembly
+
+
+def _with_schedules(source: Program, options: Options) -> Options:
+    """Search schedules for the tasks, or look them up, if the options say so."""
+    if not options.searches and options.records is None:
+        return options
+    from ansorc.compiler import tuning
+
+    if source.stage != "linalg":
+        raise InvalidStageForTuningError(source.stage)
+    if options.searches:
+        return tuning.with_schedules(options, tuning.search(source, options).best)
+    found, coverage = tuning.recorded(source, options)
+    for line in tuning.coverage_lines(coverage):
+        options.report(line)
+    return tuning.with_schedules(options, found)
+
+
+def check_schedules(source: Program, tasks: Mapping[str, TaskCode], options: Options) -> None:
+    """Run a program of given schedules beside one of default schedules; raises DifferentResultError.
+
+    Its tasks were compared one by one when they were measured; this compares all of them together.
+    """
+    from ansorc.compiler.measuring.whole_model import difference
+    from ansorc.runtime.module import CompiledModel
+
+    options.report("comparing with default schedules")
+    plain = replace(options, candidates={})
+    default = compile_tasks(source, "object", plain).tasks
+    with tempfile.TemporaryDirectory(prefix="ansorc-") as folder:
+        models: list[CompiledModel] = []
+        for name, made in (("given", tasks), ("default", default)):
+            path = Path(folder) / f"{name}.so"
+            link_tasks(source, made, options, path)
+            models.append(CompiledModel(path))
+        name, error = difference(*models, seed=options.seed)
+    if not error <= MODEL_TOLERANCE:
+        raise DifferentResultError(source.name, name, error, MODEL_TOLERANCE)
 
 
 def read(model: str | PathLike[str] | ModelProto, options: Options) -> Program:

@@ -105,3 +105,48 @@ class UnusableScriptError(AnsorcError):
             f"cannot replay the schedule: {reason}\nexpected a script that ansorc --dump-dir wrote for this task"
         )
         self.reason = reason
+
+
+class UnusableModelError(AnsorcError):
+    """The file of a cost model cannot be used."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"cannot use the cost model {path}: {reason}\nexpected a file that ansorc-tune wrote")
+
+
+class UnusableRecordsError(AnsorcError):
+    """The file of records cannot be read or written."""
+
+    def __init__(self, path: Path, reason: str, hint: str = "") -> None:
+        super().__init__(f"cannot use the records {path}: {reason}" + (f"\n{hint}" if hint else ""))
+
+
+class NothingToTuneError(AnsorcError):
+    """No task of a model has a choice of schedules."""
+
+    def __init__(self, model: str, tasks: int) -> None:
+        super().__init__(
+            f"{model}: none of its {tasks} tasks has a choice of schedules, so there is nothing to tune\n"
+            "compile it without --trials and --seconds"
+        )
+
+
+class InvalidStageForTuningError(AnsorcError):
+    """A search or records were asked for beside a model whose schedules are made already."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(
+            f"the input is of stage {stage!r}: its schedules are made already; "
+            "tune the model, or the text of stage 'linalg'"
+        )
+
+
+class DifferentResultError(AnsorcError):
+    """A model with given schedules computes something else than with default ones."""
+
+    def __init__(self, model: str, output: str, error: float, allowed: float) -> None:
+        super().__init__(
+            f"{model}: with these schedules, output {output!r} differs from that of the default schedules "
+            f"by {error:.2g} of its largest number, more than {allowed:g}: nothing is written\n"
+            "leave the records out, or compile with --exact"
+        )

@@ -73,24 +73,25 @@ class RunnableTask:
 
     def run(self, arguments: Sequence[Array], threads: int = 1) -> Array:
         """Compute the result of arguments in their plain order; constants are packed first."""
-        buffers = self._buffers(arguments)
+        buffers = self.buffers(arguments)
         self.kernel.run(buffers, threads)
         return buffers[len(arguments)]
 
     def once(self, arguments: Sequence[Array], threads: int = 1) -> float:
         """Time one run, after one that warms up."""
-        buffers = self._buffers(arguments)
+        buffers = self.buffers(arguments)
         self.kernel.run(buffers, threads)
         return self.kernel.run(buffers, threads)
 
     def seconds(self, arguments: Sequence[Array], threads: int = 1) -> float:
         """Time the task, warm: the median of some repeats."""
-        buffers = self._buffers(arguments)
+        buffers = self.buffers(arguments)
         once = max(1e-9, self.kernel.run(buffers, threads, 2))
         calls = max(1, int(REPEAT_SECONDS / once))
         return statistics.median(self.kernel.run(buffers, threads, calls) for _ in range(REPEATS))
 
-    def _buffers(self, arguments: Sequence[Array]) -> list[Array]:
+    def buffers(self, arguments: Sequence[Array]) -> list[Array]:
+        """Return memory for a run: arguments in the order and layout of the kernel, a poisoned result, scratch."""
         facts = self.code.facts
         packed = {n: packing.apply(arguments[n]) for n, packing in facts.packings.items()}
         kinds = [(t.shape, t.dtype) for n, t in enumerate(self.types) if n not in packed]

@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansorc.compiler.errors import InvalidOptionError, NotYetError
+from ansorc.compiler.errors import InvalidOptionError
 from ansorc.compiler.knobs import read_knobs
 from ansorc.compiler.target import Target, parse_target, usable_cores
 
@@ -36,7 +36,11 @@ class Options:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
     """Sizes of inputs that have symbolic dimensions, by name."""
     trials: int = 0
+    """Candidates to try in a search before compiling, of all tasks together."""
+    seconds: float | None = None
+    """How long to search at most."""
     records: str | os.PathLike[str] | None = None
+    """A file of trials: a search reads it and adds to it; without a search, its best schedules are used."""
     seed: int = 0
     candidates: Mapping[str, Candidate] = field(default_factory=lambda: dict[str, "Candidate"]())
     """Schedules of tasks, by symbol; the others get defaults."""
@@ -65,10 +69,13 @@ class Options:
         for name, shape in self.shapes.items():
             if any(size < 1 for size in shape):
                 raise InvalidOptionError(f"shape of {name!r}", shape, "sizes of at least 1")
-        if self.trials > 0:
-            raise NotYetError(f"tuning (trials={self.trials})", "compile with trials=0")
-        if self.records is not None:
-            raise NotYetError(f"reading records ({self.records})", "leave records out")
+        if self.seconds is not None and not self.seconds > 0:
+            raise InvalidOptionError("seconds", self.seconds, "more than 0")
+
+    @property
+    def searches(self) -> bool:
+        """Whether schedules are searched before compiling."""
+        return self.trials > 0 or self.seconds is not None
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the progress callback out of what is sent to worker processes."""

@@ -12,6 +12,7 @@ import importlib
 import os
 import pickle
 import queue
+import select
 import signal
 import struct
 import subprocess
@@ -63,76 +64,120 @@ def run_jobs(
     count: int,
     progress: Callable[[JobResult], None] | None = None,
 ) -> list[JobResult]:
-    """Call "module:function" on every job's payload in `count` processes; results in job order.
+    """Call "module:function" on every job's payload in `count` processes; see WorkerPool.run."""
+    with WorkerPool(function_path, min(count, len(jobs))) as pool:
+        return pool.run(jobs, progress)
 
-    `progress` is called in this thread, in the order in which jobs end. If it raises, or on
-    Ctrl-C, all workers are killed before the exception goes on.
+
+@dataclass(frozen=True)
+class _Request:
+    """One job on its way to a worker, and where its result goes."""
+
+    index: int
+    job: Job
+    timeout: float | None
+    answers: queue.SimpleQueue[tuple[int, JobResult] | BaseException]
+
+
+class WorkerPool:
+    """Processes that call one "module:function", kept between runs; none is started before its first job.
+
+    A worker that has done `recycle_after` jobs is replaced (0: never): what leaks inside MLIR or LLVM ends with it.
     """
-    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for index in range(len(jobs)):
-        waiting.put(index)
-    finished: queue.SimpleQueue[tuple[int, JobResult] | BaseException] = queue.SimpleQueue()
-    results: dict[int, JobResult] = {}
-    crew = [_Worker(function_path) for _ in range(min(count, len(jobs)))]
-    threads = [threading.Thread(target=_serve, args=(w, jobs, waiting, finished), daemon=True) for w in crew]
-    try:
-        for thread in threads:
-            thread.start()
-        while len(results) < len(jobs):
-            message = finished.get()
-            if isinstance(message, BaseException):
-                raise message
-            index, result = message
-            results[index] = result
-            if progress is not None:
-                progress(result)
-    finally:
-        for worker in crew:
+
+    def __init__(self, function_path: str, count: int, *, recycle_after: int = 0) -> None:
+        self._crew = [_Worker(function_path, recycle_after) for _ in range(count)]
+        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        # A worker ends with the thread that started it (see _die_with): threads live as long as the pool.
+        self._threads = [threading.Thread(target=_serve, args=(w, self._requests), daemon=True) for w in self._crew]
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all workers now; the pool cannot be used any more."""
+        for worker in self._crew:
             worker.kill()
-        for thread in threads:
+            self._requests.put(None)
+        for thread in self._threads:
             if thread.ident is not None:
                 thread.join()
-    return [results[index] for index in range(len(jobs))]
+
+    def run(
+        self,
+        jobs: Sequence[Job],
+        progress: Callable[[JobResult], None] | None = None,
+        timeout: float | None = None,
+    ) -> list[JobResult]:
+        """Return the results in job order.
+
+        A job that takes longer than `timeout` seconds fails, and its worker ends. `progress` is called in this
+        thread, in the order in which jobs end. If it raises, or on Ctrl-C, the pool is closed before the exception
+        goes on.
+        """
+        answers: queue.SimpleQueue[tuple[int, JobResult] | BaseException] = queue.SimpleQueue()
+        results: dict[int, JobResult] = {}
+        try:
+            for index, job in enumerate(jobs):
+                self._requests.put(_Request(index, job, timeout, answers))
+            for thread in self._threads[: len(jobs)]:
+                if thread.ident is None:
+                    thread.start()
+            while len(results) < len(jobs):
+                answer = answers.get()
+                if isinstance(answer, BaseException):
+                    raise answer
+                index, result = answer
+                results[index] = result
+                if progress is not None:
+                    progress(result)
+        except BaseException:
+            self.close()
+            raise
+        return [results[index] for index in range(len(jobs))]
 
 
-def _serve(
-    worker: _Worker,
-    jobs: Sequence[Job],
-    waiting: queue.SimpleQueue[int],
-    finished: queue.SimpleQueue[tuple[int, JobResult] | BaseException],
-) -> None:
-    """Feed one worker until no job is left."""
-    try:
-        while not worker.stopped:
-            try:
-                index = waiting.get_nowait()
-            except queue.Empty:
-                return
-            finished.put((index, worker.call(jobs[index])))
-    except BaseException as error:
-        finished.put(error)
-    finally:
-        worker.close()
+def _serve(worker: _Worker, requests: queue.SimpleQueue[_Request | None]) -> None:
+    """Feed one worker until the pool is closed."""
+    while not worker.stopped and (request := requests.get()) is not None:
+        try:
+            request.answers.put((request.index, worker.call(request.job, request.timeout)))
+        except BaseException as error:
+            request.answers.put(error)
+    worker.close()
 
 
 class _Worker:
     """A process that lives until it is killed or dies of a job; the next job gets a new one."""
 
-    def __init__(self, function_path: str) -> None:
+    def __init__(self, function_path: str, recycle_after: int) -> None:
         self.stopped = False
         self._function_path = function_path
+        self._recycle_after = recycle_after
+        self._calls = 0
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
 
-    def call(self, job: Job) -> JobResult:
+    def call(self, job: Job, timeout: float | None) -> JobResult:
         request = pickle.dumps((self._function_path, job.payload))
+        if self._recycle_after and self._calls >= self._recycle_after:
+            self._end()
+            self._discard()
         process, errors = self._alive()
+        self._calls += 1
         assert process.stdin is not None
         assert process.stdout is not None
         start = errors.seek(0, os.SEEK_END)
         try:
             _write(process.stdin, request)
+            if timeout is not None and not select.select([process.stdout], [], [], timeout)[0]:
+                self._end()
+                self._discard()
+                return JobResult(job.name, failure=Failure(f"no result after {timeout:g} s", "", crashed=True))
             reply = _read(process.stdout)
         except OSError:
             reply = None
@@ -147,8 +192,11 @@ class _Worker:
 
     def kill(self) -> None:
         """End the process, and what it started, now."""
+        self.stopped = True
+        self._end()
+
+    def _end(self) -> None:
         with self._lock:
-            self.stopped = True
             process = self._process
             if process is not None and process.poll() is None:
                 with contextlib.suppress(OSError):
@@ -165,6 +213,7 @@ class _Worker:
             if self.stopped:
                 raise InterruptedError("worker stopped")
             if self._process is None or self._errors is None:
+                self._calls = 0
                 self._errors = tempfile.TemporaryFile()  # noqa: SIM115 lives as long as the worker
                 self._process = subprocess.Popen(
                     [sys.executable, "-P", "-m", "ansorc.compiler.workers", str(os.getpid())],

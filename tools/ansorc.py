@@ -82,6 +82,10 @@ def _print_version(context: click.Context, _parameter: click.Parameter, value: b
     default="auto",
     help="Make one task of attention and other chains of products [default: auto, where models promise a gain].",
 )
+@click.option("--trials", type=int, default=0, help="Search schedules first: try so many candidates in all.")
+@click.option("--seconds", type=float, help="Search schedules first, for so long.")
+@click.option("--records", metavar="FILE", help="File of trials: used, and added to by a search.")
+@click.option("--seed", type=int, default=0, help="Of a search.")
 @click.option("--exact", is_flag=True, help="Leave out algorithms that round more (Winograd's).")
 @click.option("--no-cache", is_flag=True, help="Compile every task again.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more; show tracebacks.")
@@ -96,6 +100,10 @@ def command(
     dump_dir: Path | None,
     jobs: int | None,
     fuse_chains: str,
+    trials: int,
+    seconds: float | None,
+    records: str | None,
+    seed: int,
     exact: bool,
     no_cache: bool,
     verbose: bool,
@@ -107,6 +115,8 @@ def command(
     ansorc model.onnx --shape input=1x3x224x224     sizes for symbolic dimensions
     ansorc model.onnx --target aarch64-linux-gnu    for another machine
     ansorc model.onnx --emit scheduled -o -         read a stage
+    ansorc model.onnx --seconds 300                 search for the fastest schedules first
+    ansorc model.onnx --records FILE                use the best schedules that were found
     ansorc model.scheduled.mlir -o model.so         go on from a stage, perhaps edited
     """
     knobs = read_knobs()
@@ -116,6 +126,10 @@ def command(
             threads=threads,
             shapes=parse_shapes(shape),
             fuse_chains=fuse_chains,
+            trials=trials,
+            seconds=seconds,
+            records=records,
+            seed=seed,
             exact=exact,
             use_cache=not no_cache,
             jobs=usable_cores() if jobs is None and knobs.jobs is None else (jobs or knobs.jobs or 0),

@@ -129,7 +129,7 @@ class Convolution:
             y = np.zeros((x.shape[0], *padded, self.filters))
         else:
             y = np.zeros((x.shape[0], *small, self.filters))
-            x = np.pad(x, ((0, 0), *((p, p) for p in padding), (0, 0)))
+            x = np.pad(x, np.array(((0, 0), *((p, p) for p in padding), (0, 0))))
         for offset in np.ndindex(*kernel):
             starts = (o * self.dilation for o in offset)
             steps = (slice(o, o + (n - 1) * s + 1, s) for o, n, s in zip(starts, small, stride, strict=True))
@@ -239,7 +239,7 @@ class Capsules:
     def _reference(self, x: Array, weights: Array) -> Array:
         """Sum over the offsets of the kernel, in float64, as the definition says."""
         p, s, (oh, ow) = self.padding, self.stride, self._folded.output_spatial
-        padded = np.pad(x.astype(np.float64), ((0, 0), (p, p), (p, p), (0, 0), (0, 0), (0, 0)))
+        padded = np.pad(x.astype(np.float64), np.array(((0, 0), (p, p), (p, p), (0, 0), (0, 0), (0, 0))))
         y = np.zeros((x.shape[0], oh, ow, self.side, self.side, self.filters))
         for a, b in np.ndindex(self.kernel, self.kernel):
             window = padded[:, a : a + (oh - 1) * s + 1 : s, b : b + (ow - 1) * s + 1 : s]

@@ -186,7 +186,7 @@ class Window:
             return _doubled(_doubled(x, 1), 2)
         p, n, s = self.padding, self.output_extent, self.stride
         fill = -np.inf if self.operator == "MaxPool" else np.nan
-        x = np.pad(x, ((0, 0), (p, p), (p, p), (0, 0)), constant_values=fill)
+        x = np.pad(x, np.array(((0, 0), (p, p), (p, p), (0, 0))), constant_values=fill)
         windows = [
             x[:, a : a + (n - 1) * s + 1 : s, b : b + (n - 1) * s + 1 : s] for a, b in np.ndindex(*[self.kernel] * 2)
         ]

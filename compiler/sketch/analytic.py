@@ -24,7 +24,6 @@ from ansorc.compiler.sketch.decisions import (
     divisors,
     interleaves,
     space,
-    tileable,
 )
 from ansorc.compiler.sketch.kind import Decision, Values
 from ansorc.compiler.sketch.loop_nest import LoopNest
@@ -88,7 +87,7 @@ def choose(nest: LoopNest, machine: Machine) -> tuple[dict[str, int], float] | N
         wanted = _wanted_chunks(nest, machine, tiles)
         for chosen in _padded(nest, machine, decisions["border"], _walks(nest, tiles, wanted)):
             cycles = estimate(nest, machine, chosen).cycles * imbalance(chunk_count(nest, chosen), wanted)
-            along = 0 if nest.contraction else -max([chosen[f"tile_{k}"] for k in tileable(nest)[:1]], default=0)
+            along = 0 if nest.contraction else -max([chosen[f"tile_{k}"] for k in nest.tileable[:1]], default=0)
             key = (cycles, -accumulators(chosen), along)
             if best is None or key < best[:3]:
                 best = (*key, chosen)
@@ -162,7 +161,7 @@ def _walks(nest: LoopNest, tiles: dict[str, int], wanted: int) -> Iterator[dict[
         sizes = dict(zip(names, _chunk(extents, order, tiles, wanted), strict=True))
         if nest.reductions or sizes["chunk_blocks"] == 1:
             yield {**tiles, **sizes, "channels_inside": 0}
-        whole = all(sizes[f"chunk_{k}"] % tiles[f"tile_{k}"] == 0 for k in tileable(nest))
+        whole = all(sizes[f"chunk_{k}"] % tiles[f"tile_{k}"] == 0 for k in nest.tileable)
         if sizes["chunk_blocks"] > 1 and whole:
             yield {**tiles, **sizes, "channels_inside": 1}
 
@@ -237,7 +236,7 @@ def _panel_bytes_a_cycle(nest: LoopNest, machine: Machine, values: Values, panel
 
 def tile_kinds(nest: LoopNest, values: Values) -> Iterator[tuple[tuple[int, ...], int]]:
     """Yield (size in each tiled loop, how many) of the whole and the peeled register tiles of one block of channels."""
-    tiled = tileable(nest)
+    tiled = nest.tileable
     kinds: list[list[tuple[int, int]]] = []
     for k in tiled:
         size, chunk = values[f"tile_{k}"], values[f"chunk_{k}"]

@@ -171,6 +171,8 @@ class Vectors(Decision[ChainNest]):
 class Block(Decision[ChainNest]):
     """Rows of one class in a parallel chunk: a divisor of all."""
 
+    role = "parallel"
+
     rows: int
     others: tuple[str, ...]
     """Names of the blocks decided before this one."""
@@ -199,6 +201,8 @@ class Tile(Decision[ChainNest]):
 class Pack(Decision[ChainNest]):
     """Whether what a contraction reads by columns is packed into panels first (1); it must be where it lies across."""
 
+    role = "packing"
+
     stage: int
 
     def options(self, nest: ChainNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
@@ -222,6 +226,8 @@ class RowTile(Decision[ChainNest]):
 @dataclass(frozen=True, order=True)
 class Unroll(Decision[ChainNest]):
     """How often the innermost reduction loop of every contraction is unrolled, where it divides that."""
+
+    role = "unroll"
 
     def options(self, nest: ChainNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
         return (1, 2, 4)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import gcd, prod
 
 from ansorc.compiler.sketch.kind import Decision, Values
@@ -27,6 +27,7 @@ BROADCAST_BYTES = 64
 """Vectors of so many bytes are multiplied by a number in memory, which takes no register."""
 
 
+@cache
 def divisors(number: int) -> tuple[int, ...]:
     """Return the divisors of a number in ascending order."""
     return tuple(d for d in range(1, number + 1) if number % d == 0)
@@ -53,6 +54,8 @@ class Vectors(Decision[LoopNest]):
 class PackOperand(Decision[LoopNest]):
     """Whether what is read by channels is packed into panels first, at run time (1); weights always are, before."""
 
+    role = "packing"
+
     def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
         return (0, 1) if nest.packable is not None and nest.outer[-1] > 1 else (0,)
 
@@ -77,6 +80,8 @@ class RegisterTile(Decision[LoopNest]):
 class Chunk(Decision[LoopNest]):
     """Iterations of one loop in a parallel chunk: a divisor of its extent that holds a register tile."""
 
+    role = "parallel"
+
     extent_of: str
     """`blocks` of channels, or the number of an outer loop."""
     tile: str
@@ -91,8 +96,10 @@ class Chunk(Decision[LoopNest]):
 class ChannelsInside(Decision[LoopNest]):
     """Whether a chunk walks over blocks of channels in its innermost loop (1) or its outermost (0)."""
 
+    role = "location"
+
     def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
-        whole = all(chosen[f"chunk_{k}"] % chosen[f"tile_{k}"] == 0 for k in tileable(nest))
+        whole = all(chosen[f"chunk_{k}"] % chosen[f"tile_{k}"] == 0 for k in nest.tileable)
         # MLIR finds no fill to fuse into a third loop below one that is peeled.
         return (0, 1) if chosen["chunk_blocks"] > 1 and whole else (0,)
 
@@ -100,6 +107,8 @@ class ChannelsInside(Decision[LoopNest]):
 @dataclass(frozen=True, order=True)
 class PadInside(Decision[LoopNest]):
     """Whether each chunk pads what it reads (1), or a parallel step before pads all of it (0)."""
+
+    role = "location"
 
     def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
         border = nest.border
@@ -140,6 +149,8 @@ class UnrollReduction(Decision[LoopNest]):
     The weights of an unrolled window stay in registers: with more than one vector of them, LLVM spills.
     """
 
+    role = "unroll"
+
     def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
         if not nest.reductions:
             return (1,)
@@ -159,6 +170,8 @@ class UnrollReduction(Decision[LoopNest]):
 @dataclass(frozen=True, order=True)
 class Prefetch(Decision[LoopNest]):
     """How many reduction steps ahead the weights are fetched (0: not by instructions)."""
+
+    role = "unroll"
 
     def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
         if not nest.reads_weights:
@@ -205,16 +218,10 @@ def extent(nest: LoopNest, chosen: Values, of: str) -> int:
 def space(nest: LoopNest) -> tuple[Decision[LoopNest], ...]:
     """Return the decisions of the register-tiled sketch, in the order in which they are made."""
     tiles: list[RegisterTile] = []
-    for dim in tileable(nest):
+    for dim in nest.tileable:
         tiles.append(RegisterTile(f"tile_{dim}", dim, tuple(t.name for t in tiles)))
     named = {t.dim: t.name for t in tiles}
     chunks = [Chunk("chunk_blocks", "blocks", "")]
     chunks += [Chunk(f"chunk_{k}", str(k), named.get(k, "")) for k in range(len(nest.outer))]
     return (Lanes("lanes"), Vectors("vectors"), PackOperand("pack"), *tiles, *chunks, ChannelsInside("channels_inside"),
             PadInside("border"), Part("part"), UnrollReduction("unroll"), Prefetch("prefetch"))  # fmt: skip
-
-
-def tileable(nest: LoopNest) -> Sequence[int]:
-    """Return the outer loops that a register tile may cover: the two innermost that are long and share weights."""
-    wide = [k for k, (e, shares) in enumerate(zip(nest.outer, nest.shares_panel, strict=True)) if e > 1 and shares]
-    return tuple(reversed(wide[-2:]))

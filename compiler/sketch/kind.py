@@ -6,8 +6,9 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import log2
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from mlir import ir
 
@@ -18,6 +19,8 @@ from ansorc.compiler.sketch.steps import Values
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import NoSingleAnchor
+
+ROLES = ("algorithm", "tile", "parallel", "unroll", "location", "packing")
 
 N = TypeVar("N")
 """What a kind knows of a task: numbers, from which all that follows is computed without lowering."""
@@ -34,6 +37,8 @@ class Decision(ABC, Generic[N]):
     """
 
     name: str
+    role: ClassVar[str] = "tile"
+    """What it decides, one of ROLES: how likely a search changes it, and what a crossover takes together."""
 
     @abstractmethod
     def options(self, nest: N, machine: Machine, chosen: Values) -> tuple[int, ...]:
@@ -136,9 +141,19 @@ class TaskSpace(Generic[N]):
     nest: N
     machine: Machine
 
+    @cached_property
+    def decisions(self) -> tuple[Decision[N], ...]:
+        """The decisions, in the order in which they are made."""
+        return tuple(self.kind.space(self.nest))
+
+    @cached_property
+    def sketch(self) -> Sketch:
+        """The structure that all candidates share."""
+        return self.kind.sketch(self.nest)
+
     def candidates(self) -> Iterator[Candidate]:
         """Yield every legal candidate, lazily."""
-        decisions, sketch = self.kind.space(self.nest), self.kind.sketch(self.nest)
+        decisions, sketch = self.decisions, self.sketch
 
         def walk(chosen: dict[str, int], made: int) -> Iterator[Candidate]:
             if made == len(decisions):
@@ -157,19 +172,33 @@ class TaskSpace(Generic[N]):
     def sample(self, generator: random.Random) -> Candidate | None:
         """Draw a candidate, each decision with equal chances; None where the choices lead nowhere."""
         chosen: dict[str, int] = {}
-        for decision in self.kind.space(self.nest):
+        for decision in self.decisions:
             value = decision.sample(generator, self.nest, self.machine, chosen)
             if value is None:
                 return None
             chosen[decision.name] = value
         if self.kind.properties(self.nest, self.machine, chosen).too_large:
             return None
-        return Candidate(self.kind.sketch(self.nest), tuple(chosen.items()))
+        return Candidate(self.sketch, tuple(chosen.items()))
+
+    def nearest(self, wanted: Values) -> dict[str, int] | None:
+        """Return the legal values that are nearest to wanted ones; None where the choices lead nowhere.
+
+        Decisions are made in their order: a value stays as it is where it is legal after those before it.
+        """
+        chosen: dict[str, int] = {}
+        for decision in self.decisions:
+            options = decision.options(self.nest, self.machine, chosen)
+            if not options:
+                return None
+            value = wanted.get(decision.name, options[0])
+            chosen[decision.name] = value if value in options else _nearest(value, options)
+        return None if self.kind.properties(self.nest, self.machine, chosen).too_large else chosen
 
     def neighbours(self, candidate: Candidate) -> Iterator[Candidate]:
         """Yield the legal candidates that differ in one decision, by one place."""
         values = candidate.values
-        for decision in self.kind.space(self.nest):
+        for decision in self.decisions:
             for value in decision.neighbours(values[decision.name], self.nest, self.machine, values):
                 changed = Candidate(candidate.sketch, tuple({**values, decision.name: value}.items()))
                 if self.illegal(changed) is None:
@@ -183,7 +212,7 @@ class TaskSpace(Generic[N]):
             text = "x".join(map(str, (*wanted[0], *wanted[1])))
             return IllegalDecisionError("sketch", "x".join(map(str, (*found[0], *found[1]))), f"a schedule for {text}")
         chosen: Values = {}
-        for decision in self.kind.space(self.nest):
+        for decision in self.decisions:
             options = decision.options(self.nest, self.machine, chosen)
             value = candidate.values.get(decision.name)
             if value is None or value not in options:
@@ -203,3 +232,7 @@ class TaskSpace(Generic[N]):
     def choose(self) -> Choice | None:
         """Return the default candidate of this kind."""
         return self.kind.choose(self.nest, self.machine)
+
+
+def _nearest(value: int, options: Sequence[int]) -> int:
+    return min(options, key=lambda o: (abs(log2((1 + o) / (1 + value))), o))

@@ -6,6 +6,7 @@ Everything that is known of a candidate without lowering it is computed from thi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 from mlir import ir
@@ -49,12 +50,12 @@ class LoopNest:
     border: Border | None = None
     """Of what the anchor reads first, where the task pads it."""
 
-    @property
+    @cached_property
     def outer(self) -> tuple[int, ...]:
         """Extents of the parallel loops but the channel."""
         return self.parallel[:-1]
 
-    @property
+    @cached_property
     def shares_panel(self) -> tuple[bool, ...]:
         """For each parallel loop but the channel, whether its iterations read the same weights: not so for groups."""
         if not self.contraction:
@@ -63,7 +64,13 @@ class LoopNest:
         panels = [o for o in self.operands[:-1] if o.strides[channel]]
         return tuple(all(o.strides[k] == 0 for o in panels) for k in range(channel))
 
-    @property
+    @cached_property
+    def tileable(self) -> tuple[int, ...]:
+        """The outer loops that a register tile may cover: the two innermost that are long and share weights."""
+        wide = [k for k, (e, shares) in enumerate(zip(self.outer, self.shares_panel, strict=True)) if e > 1 and shares]
+        return tuple(reversed(wide[-2:]))
+
+    @cached_property
     def packable(self) -> Operand | None:
         """What is read by channels and may be packed at run time: an argument, not a weight."""
         if not self.contraction or len(self.parallel) < 2:
@@ -72,12 +79,12 @@ class LoopNest:
         found = [o for o in self.operands[:-1] if o.strides[channel] == self.element_bytes]
         return found[0] if len(found) == 1 and not found[0].constant and len(found[0].shape) > 1 else None
 
-    @property
+    @cached_property
     def reads_weights(self) -> bool:
         """Whether what is read by channels are weights, in panels."""
         return self.contraction and any(o.constant and o.strides[len(self.parallel) - 1] for o in self.operands[:-1])
 
-    @property
+    @cached_property
     def steps(self) -> int:
         """Iterations of the reduction loops together."""
         return prod(self.reductions)

@@ -13,7 +13,7 @@ from mlir import ir
 
 from ansorc.compiler.sketch import analytic, tile_properties
 from ansorc.compiler.sketch.candidate import Candidate, Sketch
-from ansorc.compiler.sketch.decisions import space, tileable
+from ansorc.compiler.sketch.decisions import space
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
 from ansorc.compiler.sketch.loop_nest import LoopNest, loop_nest
 from ansorc.compiler.sketch.properties import Properties
@@ -48,7 +48,7 @@ class RegisterTile(Kind[LoopNest]):
         return nest.parallel, nest.reductions
 
     def sketch(self, nest: LoopNest) -> Sketch:
-        tiled = tileable(nest)
+        tiled = nest.tileable
         tiles = ("", *(f"tile_{k}" if k in tiled else "" for k in range(len(nest.outer))))
         chunks = ("chunk_blocks", *(f"chunk_{k}" for k in range(len(nest.outer))))
         operand = nest.packable

@@ -70,6 +70,8 @@ class Vectors(Decision[Reduction]):
 class Parts(Decision[Reduction]):
     """Parts of a row: chunks that threads take."""
 
+    role = "parallel"
+
     def options(self, nest: Reduction, machine: Machine, chosen: Values) -> tuple[int, ...]:
         most = nest.length // (chosen["lanes"] * chosen["vectors"])
         return tuple(d for d in range(1, min(most, MOST_PARTS) + 1) if most % d == 0)
@@ -78,6 +80,8 @@ class Parts(Decision[Reduction]):
 @dataclass(frozen=True, order=True)
 class Unroll(Decision[Reduction]):
     """How often the loop over the steps of a part is unrolled."""
+
+    role = "unroll"
 
     def options(self, nest: Reduction, machine: Machine, chosen: Values) -> tuple[int, ...]:
         steps = nest.length // (chosen["lanes"] * chosen["vectors"] * chosen["parts"])

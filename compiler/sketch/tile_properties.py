@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from ansorc.compiler.sketch import analytic
-from ansorc.compiler.sketch.decisions import accumulators, tileable
+from ansorc.compiler.sketch.decisions import accumulators
 from ansorc.compiler.sketch.kind import Values
 from ansorc.compiler.sketch.loop_nest import LoopNest, Operand
 from ansorc.compiler.sketch.properties import KERNEL_BYTES, Properties, tile_code_bytes
@@ -35,7 +35,7 @@ def properties(nest: LoopNest, machine: Machine, values: Values) -> Properties:
         if size not in sizes:
             sizes.add(size)
             code += tile_code_bytes(rows, vectors, unrolled, 1 if parts > 1 else window, nest.epilogue_cycles)
-    tile = [values.get(f"tile_{k}", 1) if k in tileable(nest) else 1 for k in range(len(nest.outer))]
+    tile = [values.get(f"tile_{k}", 1) if k in nest.tileable else 1 for k in range(len(nest.outer))]
     chunk = [values[f"chunk_{k}"] for k in range(len(nest.outer))]
     chunks = analytic.chunk_count(nest, values)
     held = vectors + 1 if nest.contraction else 1
@@ -62,7 +62,10 @@ def _touched(nest: LoopNest, parallel: list[int]) -> float:
 
 
 def _operand_bytes(operand: Operand, extents: list[int], element_bytes: int) -> int:
-    moves = [(e, abs(s)) for e, s in zip(extents, operand.strides, strict=True) if s]
     # Windows overlap: not more than what lies between the first byte and the last.
-    span = element_bytes + sum((e - 1) * s for e, s in moves)
-    return min(operand.size, span, element_bytes * prod(e for e, _ in moves))
+    span = points = element_bytes
+    for extent, stride in zip(extents, operand.strides, strict=True):
+        if stride:
+            span += (extent - 1) * abs(stride)
+            points *= extent
+    return min(operand.size, span, points)

@@ -67,6 +67,8 @@ class Block(Decision[Transposition]):
 class Chunk(Decision[Transposition]):
     """Iterations of a loop in a parallel chunk: a divisor that holds a block."""
 
+    role = "parallel"
+
     loop: int
 
     def options(self, nest: Transposition, machine: Machine, chosen: Values) -> tuple[int, ...]:
@@ -77,6 +79,8 @@ class Chunk(Decision[Transposition]):
 @dataclass(frozen=True, order=True)
 class AcrossInside(Decision[Transposition]):
     """Whether the loop that reads on is the innermost (1), or the one that writes on (0)."""
+
+    role = "location"
 
     def options(self, nest: Transposition, machine: Machine, chosen: Values) -> tuple[int, ...]:
         return (0, 1)

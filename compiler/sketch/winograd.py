@@ -76,6 +76,8 @@ TRANSFORM_CODE_BYTES = {2: 3700, 4: 4200, 6: 11_000}
 class Outputs(Decision[Convolution3x3]):
     """Rows and columns of a Winograd tile's result."""
 
+    role = "algorithm"
+
     def options(self, nest: Convolution3x3, machine: Machine, chosen: Values) -> tuple[int, ...]:
         return tuple(m for m in OUTPUTS if m <= max(nest.height, nest.width))
 
@@ -83,6 +85,8 @@ class Outputs(Decision[Convolution3x3]):
 @dataclass(frozen=True, order=True)
 class Rows(Decision[Convolution3x3]):
     """Rows of tiles that a chunk takes through all stages; 0: the stages are parallel steps of their own."""
+
+    role = "parallel"
 
     def options(self, nest: Convolution3x3, machine: Machine, chosen: Values) -> tuple[int, ...]:
         m = chosen["m"]
@@ -130,6 +134,8 @@ class TileOf(Decision[Convolution3x3]):
 class Chunk(Decision[Convolution3x3]):
     """What a parallel chunk takes of a dim, in a stage that is a parallel step of its own: a divisor."""
 
+    role = "parallel"
+
     def options(self, nest: Convolution3x3, machine: Machine, chosen: Values) -> tuple[int, ...]:
         if self.name == "input_channels":
             extent, unit = nest.channels, chosen["lanes"]
@@ -142,6 +148,8 @@ class Chunk(Decision[Convolution3x3]):
 class Unroll(Decision[Convolution3x3]):
     """How often the loop over the channels is unrolled."""
 
+    role = "unroll"
+
     def options(self, nest: Convolution3x3, machine: Machine, chosen: Values) -> tuple[int, ...]:
         vectors = chosen["vectors"]
         free = interleaves(machine, chosen["tile_x"] * chosen["tile_y"], vectors)
@@ -153,6 +161,8 @@ class Unroll(Decision[Convolution3x3]):
 class Prefetch(Decision[Convolution3x3]):
     """How many steps of a product ahead the transformed weights are fetched (0: not by instructions)."""
 
+    role = "unroll"
+
     def options(self, nest: Convolution3x3, machine: Machine, chosen: Values) -> tuple[int, ...]:
         y, x = tiles_of(nest, chosen["m"])
         return (16, 0, 4, 64) if prod(nest.lead) * y * x < OFTEN_READ else (0, 4, 16, 64)
@@ -161,6 +171,8 @@ class Prefetch(Decision[Convolution3x3]):
 @dataclass(frozen=True, order=True)
 class PadInside(Decision[Convolution3x3]):
     """Whether a chunk of rows pads what it reads (1), or a parallel step before pads all of the input (0)."""
+
+    role = "location"
 
     def options(self, nest: Convolution3x3, machine: Machine, chosen: Values) -> tuple[int, ...]:
         border = nest.border

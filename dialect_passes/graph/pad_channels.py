@@ -131,6 +131,6 @@ def _padded_constant(value: ir.Value, wide: int, module: ir.Module, weights: dic
         return None
     sizes = shape(value)
     array = array.reshape(sizes)
-    array = np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, wide - sizes[-1])])
+    array = np.pad(array, np.array([(0, 0)] * (array.ndim - 1) + [(0, wide - sizes[-1])]))
     kind = ir.RankedTensorType.get(list(array.shape), ir.RankedTensorType(value.type).element_type)
     return weights_of.add(module, weights, symbol, array, kind)

@@ -165,7 +165,7 @@ class _Padding:
         array, symbol = weights_of.numbers_of(value, self.weights)
         if array is not None:
             more = [(0, w - s) for w, s in zip(wide, sizes, strict=True)]
-            numbers = np.pad(array.reshape(sizes), more)
+            numbers = np.pad(array.reshape(sizes), np.array(more))
             return weights_of.add(
                 self.module, self.weights, symbol, numbers, ir.RankedTensorType.get(wide, kind.element_type)
             )

@@ -30,6 +30,7 @@ def compile(
     threads: int | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     trials: int = 0,
+    seconds: float | None = None,
     records: str | PathLike[str] | None = None,
     seed: int = 0,
     exact: bool = False,
@@ -39,7 +40,9 @@ def compile(
 
     `target` is `native`, the name of a CPU or a triple. `threads` is the default number of threads
     (None: the cores that the running process may use). `shapes` gives the inputs with symbolic
-    dimensions their sizes. `trials` and `records` are reserved for tuning. `exact` leaves out
+    dimensions their sizes. `trials` (candidates of all tasks
+    together) or `seconds` ask for a search before compiling; `records` is a file of trials, which a search reads and
+    adds to, and whose best schedules are used without one. `exact` leaves out
     algorithms that round more than the model's operators do. `fuse_chains` says whether attention and
     other chains of products become one task: `auto` (where models promise a gain), `never` or `always`.
     """
@@ -52,6 +55,7 @@ def compile(
         threads=threads,
         shapes={name: tuple(shape) for name, shape in (shapes or {}).items()},
         trials=trials,
+        seconds=seconds,
         records=records,
         seed=seed,
         exact=exact,

@@ -141,7 +141,7 @@ def test_other_element_types(kind: type) -> None:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     x = input_of(model).astype(kind)
-    padded = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    padded = np.pad(x.astype(np.float64), np.array(((0, 0), (0, 0), (1, 1), (1, 1))))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
     expected = np.einsum("nchwij,fcij->nfhw", windows, weight.astype(np.float64))
     result = ansorc.compile(model).run({"x": x})["y"]

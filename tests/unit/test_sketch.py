@@ -22,7 +22,6 @@ from ansorc.compiler.measure import runnable, spaces_of_task
 from ansorc.compiler.options import Options
 from ansorc.compiler.sketch import analytic
 from ansorc.compiler.sketch.candidate import Candidate, from_json
-from ansorc.compiler.sketch.decisions import tileable
 from ansorc.compiler.sketch.kind import TaskSpace
 from ansorc.compiler.sketch.loop_nest import LoopNest, Operand
 from ansorc.compiler.sketch.register_tile import RegisterTile, register_count
@@ -331,8 +330,8 @@ def test_register_tiles_do_not_span_groups() -> None:
     (nest,) = [s.nest for _, s in tasks_with_spaces(model, options) if s.kind.name == "register-tile"]
     groups = nest.outer.index(4)
     assert nest.shares_panel == tuple(k != groups for k in range(len(nest.outer)))
-    assert groups not in tileable(nest)
-    assert len(tileable(nest)) == 2
+    assert groups not in nest.tileable
+    assert len(nest.tileable) == 2
 
 
 def test_the_parts_of_an_estimate_bound_it() -> None:

@@ -1,0 +1,1 @@
+"""What a candidate will take, learned from what others took (OSDI'20, 5.2)."""

@@ -1,0 +1,201 @@
+"""Trials of candidates: compiled side by side, then run one at a time while nothing else does."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from ansorc.compiler.errors import TaskFailedError
+from ansorc.compiler.measuring import runner
+from ansorc.compiler.measuring.runner import Ran, RunJob
+from ansorc.compiler.measuring.trial import Trial
+from ansorc.compiler.search.task import SearchTask
+from ansorc.compiler.sketch.candidate import Candidate
+from ansorc.compiler.sketch.schedule_task import EXACT_KINDS
+from ansorc.compiler.target import Target
+from ansorc.compiler.task_job import TaskCode, TaskJob
+from ansorc.compiler.tasks import ENTRY
+from ansorc.compiler.workers import Job, JobResult, WorkerPool
+
+COMPILE_TIMEOUT, RUN_TIMEOUT = 15.0, 10.0
+RECYCLE_AFTER = 400
+PLAIN_FLOPS = 1e9
+"""Plain loops compute the reference of tasks up to this size; of larger ones the default schedule does."""
+CONFIRMING_PROCESSES, CONFIRMING_ROUNDS = 2, 2
+DRIFT = 0.05
+"""The anchor's times before and after a batch differ by no more on a quiet machine."""
+
+
+Finalists = Sequence[tuple[SearchTask, Sequence[Candidate]]]
+"""The fastest candidates of tasks."""
+
+
+class Measurer(Protocol):
+    """Whoever can try candidates."""
+
+    def measure(self, task: SearchTask, candidates: Sequence[Candidate | None], best: float | None) -> list[Trial]:
+        """Try candidates of a task (None: its default), and return their fates in order."""
+        ...
+
+    def confirm(self, finalists: Finalists) -> list[list[tuple[float, ...]]]:
+        """Time measured candidates of tasks once more, in turn; no times for one that fails now."""
+        ...
+
+    def close(self) -> None:
+        """Let go of processes."""
+        ...
+
+
+@dataclass
+class _Prepared:
+    """What is compiled once for a task."""
+
+    reference: TaskCode
+    anchor: TaskCode
+    first_anchor: float | None = None
+    """Seconds of the anchor in the first batch."""
+    measured: dict[str, Trial] = field(default_factory=dict[str, Trial])
+    """Trials by digest of the object, as they were timed."""
+
+
+class LocalMeasurer:
+    """Compiles in `jobs` processes and runs in one, on this machine."""
+
+    def __init__(self, target: Target, threads: int, jobs: int, seed: int = 0, exact: bool = False) -> None:
+        self._target, self._threads, self._seed, self._exact = target, threads, seed, exact
+        self._builders = WorkerPool(ENTRY, jobs, recycle_after=RECYCLE_AFTER)
+        self._runner = WorkerPool(runner.ENTRY, 1, recycle_after=RECYCLE_AFTER)
+        self._prepared: dict[str, _Prepared] = {}
+
+    def close(self) -> None:
+        """End all processes."""
+        self._builders.close()
+        self._runner.close()
+
+    def measure(self, task: SearchTask, candidates: Sequence[Candidate | None], best: float | None) -> list[Trial]:
+        """Try candidates of a task.
+
+        A default schedule, the anchor, runs before and after them: times are corrected by how much it drifted since
+        the first batch, and taken again where it moved in between.
+        """
+        ready = self._prepare(task)
+        jobs = [Job(str(k), self._job(task, c)) for k, c in enumerate(candidates)]
+        built = self._builders.run(jobs, timeout=COMPILE_TIMEOUT)
+        before = self._anchor(task, ready)
+        trials = self._run_all(task, ready, built, best)
+        after = self._anchor(task, ready)
+        if abs(after / before - 1) > DRIFT:  # somebody else was busy: once more
+            ready.measured.clear()
+            before = after
+            trials = self._run_all(task, ready, built, best)
+            after = self._anchor(task, ready)
+        return _corrected(trials, ready, (before + after) / 2)
+
+    def confirm(self, finalists: Finalists) -> list[list[tuple[float, ...]]]:
+        """Time measured candidates once more, those of a task in turn, in fresh processes.
+
+        Memory lies differently in each process, and one object can be 1.6 times slower in one than in another.
+        """
+        jobs = [Job("", self._job(task, c)) for task, candidates in finalists for c in candidates]
+        built = iter(self._builders.run(jobs, timeout=COMPILE_TIMEOUT))
+        results = [[next(built) for _ in candidates] for _, candidates in finalists]
+        times = [[list[float]() for _ in made] for made in results]
+        for _ in range(CONFIRMING_PROCESSES):
+            with WorkerPool(runner.ENTRY, 1) as fresh:
+                for (task, _), made, mine in zip(finalists, results, times, strict=True):
+                    kept = [k for k, r in enumerate(made) if r.failure is None]
+                    for _ in range(CONFIRMING_ROUNDS):
+                        codes = [made[k].value for k in kept]
+                        for k, trial in zip(
+                            kept, self._run(task, self._prepare(task), codes, None, fresh), strict=True
+                        ):
+                            mine[k] += trial.times
+        return [[tuple(t) for t in mine] for mine in times]
+
+    def _job(self, task: SearchTask, candidate: Candidate | None) -> TaskJob:
+        if candidate is None and self._exact:
+            return TaskJob(task.text, "linalg", "object", self._target, kinds=EXACT_KINDS)
+        return TaskJob(task.text, "linalg", "object", self._target, candidate=candidate)
+
+    def _prepare(self, task: SearchTask) -> _Prepared:
+        if task.text not in self._prepared:
+            plain = TaskJob(task.text, "linalg", "object", self._target, unscheduled=True)
+            default = self._job(task, None)
+            results = self._builders.run(
+                [Job("reference", plain), Job("default", default)], timeout=10 * COMPILE_TIMEOUT
+            )
+            for result in results:
+                if result.failure is not None:
+                    raise TaskFailedError(task.name, result.failure.reason, result.failure.detail)
+            reference, anchor = (r.value for r in results)
+            self._prepared[task.text] = _Prepared(anchor if task.flops > PLAIN_FLOPS else reference, anchor)
+        return self._prepared[task.text]
+
+    def _anchor(self, task: SearchTask, ready: _Prepared) -> float:
+        (trial,) = self._run(task, ready, [ready.anchor], None)
+        if trial.seconds is None:
+            raise TaskFailedError(task.name, f"its default schedule: {trial.fate}: {trial.reason}")
+        return trial.seconds
+
+    def _run_all(
+        self, task: SearchTask, ready: _Prepared, built: Sequence[JobResult], best: float | None
+    ) -> list[Trial]:
+        trials: list[Trial] = []
+        for result in built:
+            if result.failure is not None:
+                late = result.failure.reason.startswith("no result")
+                trials.append(Trial("compile timeout" if late else "compile error", reason=result.failure.reason))
+                continue
+            code: TaskCode = result.value
+            digest = hashlib.sha256(code.code).hexdigest()
+            if digest not in ready.measured:
+                (ready.measured[digest],) = self._run(task, ready, [code], best)
+            trial = ready.measured[digest]
+            if trial.seconds is not None:
+                best = trial.seconds if best is None else min(best, trial.seconds)
+            trials.append(trial)
+        return trials
+
+    def _run(
+        self,
+        task: SearchTask,
+        ready: _Prepared,
+        codes: Sequence[TaskCode],
+        best: float | None,
+        pool: WorkerPool | None = None,
+    ) -> list[Trial]:
+        jobs = [
+            Job(str(k), RunJob(task.text, c, ready.reference, self._target, self._threads, self._seed, best))
+            for k, c in enumerate(codes)
+        ]
+        results = (pool or self._runner).run(jobs, timeout=RUN_TIMEOUT)
+        return [_trial(code, r) for code, r in zip(codes, results, strict=True)]
+
+
+def _corrected(trials: list[Trial], ready: _Prepared, anchor: float) -> list[Trial]:
+    """Return trials in the seconds of the first batch, if the machine's speed has changed since."""
+    ready.first_anchor = ready.first_anchor or anchor
+    ratio = ready.first_anchor / anchor
+    if abs(ratio - 1) <= DRIFT:
+        return trials
+    return [replace(t, times=tuple(ratio * s for s in t.times)) for t in trials]
+
+
+def _trial(code: TaskCode, result: JobResult) -> Trial:
+    report = code.report
+    known = Trial(
+        "measured",
+        compile_seconds=sum(code.stages.values()),
+        code_bytes=report.text_bytes if report else 0,
+        vector_spills=report.vector_spills if report else 0,
+        code=hashlib.sha256(code.code).hexdigest(),
+    )
+    if result.failure is not None:
+        late = result.failure.reason.startswith("no result")
+        return replace(known, fate="run timeout" if late else "crash", reason=result.failure.reason)
+    ran: Ran = result.value
+    if ran.wrong:
+        return replace(known, fate="wrong answer", reason=f"off by {ran.error:.2g} of the largest result")
+    return replace(known, times=ran.times)

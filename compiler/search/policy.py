@@ -1,0 +1,134 @@
+"""The search of one task: which candidates to try next, given all that were tried."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ansorc.compiler.cost_model.boosted_trees import CostModel
+from ansorc.compiler.cost_model.features import features
+from ansorc.compiler.errors import InvalidOptionError
+from ansorc.compiler.measuring.trial import Trial
+from ansorc.compiler.search.evolution import Evolution, evolve
+from ansorc.compiler.search.sample import default_points, sample_points
+from ansorc.compiler.search.task import Point, SearchTask
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """What can be set of a search."""
+
+    evolution: Evolution = field(default_factory=Evolution)
+    eps_greedy: float = 0.05
+    """The share of a batch that is drawn at random."""
+    batch: int = 32
+    """Candidates that are tried together."""
+    policy: str = "evolution"
+    """One of POLICIES."""
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise InvalidOptionError("batch", self.batch, "at least 1")
+        if not 0 <= self.eps_greedy <= 1:
+            raise InvalidOptionError("eps_greedy", self.eps_greedy, "0 to 1")
+        if self.policy not in POLICIES:
+            raise InvalidOptionError("policy", self.policy, f"one of {', '.join(POLICIES)}")
+
+
+@dataclass
+class TaskSearch:
+    """One task, what was tried of it, and the random numbers that its next candidates come from."""
+
+    task: SearchTask
+    model: CostModel
+    threads: int
+    settings: SearchSettings
+    generator: random.Random
+    trials: dict[Point, Trial] = field(default_factory=dict[Point, Trial])
+    prior: dict[Point, float] = field(default_factory=dict[Point, float])
+    """Seconds of points that were measured before this search."""
+
+    @property
+    def best(self) -> tuple[Point, float] | None:
+        """The fastest point and its seconds."""
+        timed = [(t.seconds, k, p) for k, (p, t) in enumerate(self.trials.items()) if t.seconds is not None]
+        known = [*timed, *((s, -1, p) for p, s in self.prior.items())]
+        return min(((p, s) for s, _, p in known), key=lambda ps: ps[1], default=None)
+
+    def propose(self, count: int) -> list[Point]:
+        """Return up to `count` points that were not tried; none where the space has no more.
+
+        The first batch begins with the default schedules.
+        """
+        tried = {*self.trials, *self.prior}
+        first = [p for p in default_points(self.task) if p not in tried] if not self.trials else []
+        rest = POLICIES[self.settings.policy](self, count - len(first), {*tried, *first})
+        return [*first, *rest][:count]
+
+    def absorb(self, points: Sequence[Point], trials: Sequence[Trial]) -> None:
+        """Remember what became of points, and let the cost model learn of those that were measured."""
+        for point, trial in zip(points, trials, strict=True):
+            self.trials[point] = trial
+            if trial.seconds is not None:
+                self.learn(point, trial.seconds)
+
+    def learn(self, point: Point, seconds: float) -> None:
+        """Let the cost model learn of a measured point."""
+        row, cycles = features(self.task.spaces[point.space], self.task.values(point), self.threads)
+        self.model.add(self.task.name, row, cycles, seconds)
+
+    def score(self, task: SearchTask, points: Sequence[Point]) -> Sequence[float]:
+        """Return predicted seconds of points."""
+        known = [features(task.spaces[p.space], task.values(p), self.threads) for p in points]
+        return self.model.predict([row for row, _ in known], [cycles for _, cycles in known]).tolist()
+
+    def fastest(self, share: float) -> list[Point]:
+        """Return the fastest measured points: at most `share` of a population."""
+        timed = [(s, p) for p, t in self.trials.items() if (s := t.seconds) is not None]
+        ranked = sorted([*timed, *((s, p) for p, s in self.prior.items())], key=lambda sp: sp[0])
+        return [p for _, p in ranked[: int(share * self.settings.evolution.population)]]
+
+
+def evolution(search: TaskSearch, count: int, tried: set[Point]) -> list[Point]:
+    """Return what evolution likes best, and a few random points (epsilon greedy)."""
+    settings, task = search.settings, search.task
+    if count < 1:
+        return []
+    sampled = sample_points(task, settings.evolution.population, search.generator, tried)
+    measured = search.fastest(settings.evolution.measured_ratio)
+    first = [*measured, *default_points(task), *sampled]
+    ranked = evolve(task, first, search.score, count, search.generator, settings.evolution, tried)
+    random_ones = round(settings.eps_greedy * count)
+    greedy = ranked[: count - random_ones]
+    others = [p for p in sampled if p not in set(greedy)]
+    return [*greedy, *search.generator.sample(others, min(random_ones, len(others)))]
+
+
+def sampling(search: TaskSearch, count: int, tried: set[Point]) -> list[Point]:
+    """Return random points."""
+    return sample_points(search.task, max(0, count), search.generator, tried)
+
+
+def coordinate_descent(search: TaskSearch, count: int, tried: set[Point]) -> list[Point]:
+    """Return the neighbours of the best point, after as many samples as DPAnsor takes; then those of the next best."""
+    if len(search.trials) < SAMPLES_BEFORE_DESCENT:
+        return evolution(search, count, tried)
+    found: list[Point] = []
+    for point in search.fastest(1.0):
+        space = search.task.spaces[point.space]
+        for candidate in space.neighbours(search.task.candidate(point)):
+            near = search.task.point(candidate)
+            if near is not None and near not in tried and near not in found:
+                found.append(near)
+        if len(found) >= count:
+            break
+    return found[:count]
+
+
+SAMPLES_BEFORE_DESCENT = 300
+POLICIES: Mapping[str, Callable[[TaskSearch, int, set[Point]], list[Point]]] = {
+    "evolution": evolution,
+    "random": sampling,
+    "coordinate-descent": coordinate_descent,
+}

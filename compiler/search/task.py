@@ -1,0 +1,104 @@
+"""A task to be tuned: its text, the spaces of its candidates, and what they are compared by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import log
+from typing import Any
+
+from mlir import ir
+
+from ansorc.compiler.measure import spaces_of_task
+from ansorc.compiler.program import Program
+from ansorc.compiler.sketch.candidate import Candidate
+from ansorc.compiler.sketch.kind import TaskSpace
+from ansorc.compiler.sketch.schedule_task import EXACT_KINDS
+from ansorc.dialect_passes.ir_walk import functions
+from ansorc.dialect_passes.schedule.machine import Machine
+
+GOLDEN = 1.618
+
+
+@dataclass(frozen=True)
+class Point:
+    """A candidate while it is searched: which of the task's spaces, and a value for each of its decisions."""
+
+    space: int
+    values: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SearchTask:
+    """A task of a program, and all that it could become."""
+
+    name: str
+    text: str
+    weight: int
+    """How often the program calls it."""
+    spaces: tuple[TaskSpace[Any], ...]
+    """One for each kind of schedule that fits; none where there is nothing to tune."""
+    flops: float
+    """Operations of the task's own algorithm; 0 where no space says."""
+
+    @property
+    def group(self) -> tuple[str, int]:
+        """Tasks of one group are alike: the same kinds fit, and they have about as many operations (OSDI'20, 6.1)."""
+        kinds = "+".join(space.kind.name for space in self.spaces)
+        return kinds, int(log(self.flops + 1) / log(GOLDEN))
+
+    @property
+    def shape(self) -> str:
+        """The extents of its loops, such as "1x56x56x64 / 3x3x64"."""
+        if not self.spaces:
+            return ""
+        sketch = self.spaces[0].sketch
+        parts = ["x".join(map(str, side)) for side in (sketch.parallel, sketch.reductions) if side]
+        return " / ".join(parts)
+
+    def values(self, point: Point) -> dict[str, int]:
+        """Return the decisions of a point by name."""
+        names = (d.name for d in self.spaces[point.space].decisions)
+        return dict(zip(names, point.values, strict=True))
+
+    def candidate(self, point: Point) -> Candidate:
+        """Return a point as a candidate."""
+        return Candidate(self.spaces[point.space].sketch, tuple(self.values(point).items()))
+
+    def point(self, candidate: Candidate) -> Point | None:
+        """Return a candidate as a point; None where it does not fit the task."""
+        for k, space in enumerate(self.spaces):
+            if space.kind.name == candidate.sketch.kind and space.illegal(candidate) is None:
+                values = candidate.values
+                return Point(k, tuple(values[d.name] for d in space.decisions))
+        return None
+
+
+def tasks_of(program: Program, machine: Machine, *, exact: bool = False) -> list[SearchTask]:
+    """Return the tasks of a program of the stage `linalg`, in its order; `exact` leaves out what rounds more."""
+    weights = _weights(program.main)
+    made: list[SearchTask] = []
+    for name, text in program.code.items():
+        spaces = tuple(s for s in spaces_of_task(text, machine) if not exact or s.kind.name in EXACT_KINDS)
+        made.append(SearchTask(name, text, weights.get(name, 1), spaces, _flops(spaces)))
+    return made
+
+
+def _flops(spaces: tuple[TaskSpace[Any], ...]) -> float:
+    for space in sorted(spaces, key=lambda s: not s.kind.exact):
+        choice = space.choose()
+        if choice is not None:
+            return space.properties(choice.candidate).flops
+    return 0.0
+
+
+def _weights(main: str) -> Mapping[str, int]:
+    from ansorc.compiler.kernel import context
+
+    with context(), ir.Location.unknown():
+        module = ir.Module.parse(main)
+        return {
+            ir.StringAttr(f.attributes["sym_name"]).value: ir.IntegerAttr(f.attributes["ansorc.weight"]).value
+            for f in functions(module)
+            if "ansorc.weight" in f.attributes
+        }

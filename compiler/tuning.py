@@ -1,0 +1,164 @@
+"""Schedules for the tasks of a program: searched now, or found in records."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ansorc.compiler.errors import InvalidOptionError, NothingToTuneError
+from ansorc.compiler.measuring.measurer import LocalMeasurer
+from ansorc.compiler.options import Options, toolchain
+from ansorc.compiler.program import Program
+from ansorc.compiler.records.database import Records
+from ansorc.compiler.search.policy import SearchSettings
+from ansorc.compiler.search.task import SearchTask, tasks_of
+from ansorc.compiler.search.tuner import Budget, Event, Settings, Tuned, Watch, tune
+from ansorc.compiler.sketch.candidate import Candidate
+from ansorc.compiler.target import Target, usable_cores
+from ansorc.compiler.task_job import machine_of
+
+MOST_BATCH, LEAST_BATCH, TRIALS_A_SECOND = 32, 4, 4
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Where the schedule of a task comes from."""
+
+    task: SearchTask
+    source: str
+    """`records`, or why there is none for it."""
+    seconds: float | None = None
+
+
+def target_key(target: Target) -> str:
+    """Name a processor as records do: times on one are no times on another."""
+    digest = hashlib.sha256(f"{target.triple} {target.cpu} {target.features}".encode()).hexdigest()
+    return f"{target.cpu}-{target.vector_bits}-{digest[:12]}"
+
+
+def default_records(options: Options) -> Path:
+    """Return where trials are kept if nobody says where."""
+    return options.cache_dir / "records.db"
+
+
+def search(
+    source: Program,
+    options: Options,
+    watch: Watch | None = None,
+    settings: SearchSettings | None = None,
+    *,
+    strategy: str = "gradient",
+    patience: int | None = None,
+) -> Tuned:
+    """Tune a program of the stage `linalg` on this machine; trials go to the records.
+
+    Raises NothingToTuneError, InvalidOptionError for another machine's target, UnusableRecordsError.
+    """
+    if not options.target.native:
+        raise InvalidOptionError("target", options.target.cpu, "native: tuning measures on this machine")
+    tasks = tasks_of(source, machine_of(options.target), exact=options.exact)
+    count = sum(bool(t.spaces) for t in tasks)
+    if not count:
+        raise NothingToTuneError(source.name, len(tasks))
+    threads = options.threads or usable_cores()
+    if settings is None:
+        settings = SearchSettings(batch=batch_size(options, count))
+    machine = json.dumps({
+        "processor": _processor(), "cpu": options.target.cpu, "features": options.target.features,
+        "cores": usable_cores(), "system": platform.platform(), "tools": toolchain(),
+    })  # fmt: skip
+    known = Settings(target_key(options.target), threads, options.seed, settings, strategy, machine)
+    budget = Budget(options.trials or None, options.seconds, patience)
+    measurer = LocalMeasurer(options.target, threads, options.jobs, options.seed, options.exact)
+    try:
+        with Records(Path(options.records or default_records(options))) as records:
+            return tune(tasks, measurer, known, budget, records, watch or _reporting(options))
+    finally:
+        measurer.close()
+
+
+def recorded(source: Program, options: Options) -> tuple[Mapping[str, Candidate], list[Coverage]]:
+    """Return the best schedules that records have for a program's tasks, and where each comes from."""
+    assert options.records is not None
+    threads, key = options.threads or usable_cores(), target_key(options.target)
+    found: dict[str, Candidate] = {}
+    coverage: list[Coverage] = []
+    with Records(Path(options.records), create=False) as records:
+        for task in tasks_of(source, machine_of(options.target), exact=options.exact):
+            best = records.best(task.name, key, threads) if task.spaces else None
+            if best is None:
+                coverage.append(Coverage(task, _missing(task, records)))
+            elif task.point(best.candidate) is None:
+                coverage.append(Coverage(task, "default: its record is a schedule that this version does not have"))
+            else:
+                found[task.name] = best.candidate
+                coverage.append(Coverage(task, "records", best.seconds))
+    return found, coverage
+
+
+def tunable(source: Program, options: Options) -> int:
+    """Count the tasks of a program that have a choice of schedules."""
+    return sum(bool(t.spaces) for t in tasks_of(source, machine_of(options.target), exact=options.exact))
+
+
+def batch_size(options: Options, tasks: int) -> int:
+    """Return how many candidates to try together, so that every task has its turn within the budget.
+
+    The first batches of all tasks may take a third of the time.
+    """
+    shares = [MOST_BATCH]
+    if options.trials:
+        shares.append(options.trials // tasks)
+    if options.seconds is not None:
+        shares.append(int(options.seconds * TRIALS_A_SECOND / (3 * tasks)))
+    return max(LEAST_BATCH, min(shares))
+
+
+def _reporting(options: Options) -> Watch:
+    """Return a watcher that tells of each batch in the words of progress lines."""
+
+    def watch(event: Event) -> None:
+        left = options.trials or 0
+        options.report(f"searching: {network_line(event)}", event.done, left)
+
+    return watch
+
+
+def network_line(event: Event) -> str:
+    """Return what the tasks together are estimated to take."""
+    known = [p for p in event.progress if p.best is not None]
+    together = sum(p.task.weight * p.best for p in known if p.best is not None)
+    missing = f", {len(event.progress) - len(known)} tasks to come" if len(known) < len(event.progress) else ""
+    return f"tasks together {1e3 * together:.3f} ms{missing}"
+
+
+def coverage_lines(coverage: Sequence[Coverage]) -> list[str]:
+    """Return a line for every task: where its schedule comes from."""
+    used = sum(c.source == "records" for c in coverage)
+    lines = [f"{used} of {len(coverage)} tasks have schedules from records"]
+    for c in coverage:
+        time = f", {1e3 * c.seconds:.4f} ms" if c.seconds is not None else ""
+        lines.append(f"  {c.task.name} {c.task.shape} x{c.task.weight}: {c.source}{time}")
+    return lines
+
+
+def _missing(task: SearchTask, records: Records) -> str:
+    if not task.spaces:
+        return "default: nothing to tune"
+    others = records.targets(task.name)
+    return f"default: records are of {', '.join(others)} only" if others else "default: no records"
+
+
+def with_schedules(options: Options, candidates: Mapping[str, Candidate]) -> Options:
+    """Return options that compile with these schedules, and search nothing."""
+    return replace(options, candidates={**candidates, **options.candidates}, trials=0, seconds=None, records=None)
+
+
+def _processor() -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

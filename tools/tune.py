@@ -1,0 +1,222 @@
+"""`ansorc-tune`: search the fastest schedules of a layer, a suite or a network, and keep every trial."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from ansorc.compiler import tuning
+from ansorc.compiler.driver import link_tasks, read, to_tasks
+from ansorc.compiler.errors import InvalidOptionError
+from ansorc.compiler.options import Options
+from ansorc.compiler.program import Program
+from ansorc.compiler.search.evolution import Evolution
+from ansorc.compiler.search.policy import POLICIES, SearchSettings
+from ansorc.compiler.search.scheduler import STRATEGIES
+from ansorc.compiler.search.tuner import Event, Tuned
+from ansorc.compiler.target import usable_cores
+from ansorc.compiler.tasks import compile_tasks
+from ansorc.tools.ansorc import USER_ERRORS
+from ansorc.tools.limits import Limits, measure_limits
+from ansorc.tools.suites import PAPER
+from ansorc.tools.tune_progress import Watcher
+from ansorc.tools.tune_workloads import FAMILIES, examples, named
+
+SUBGRAPHS = ("ConvLayer", "TBS")
+SHOWN = ("scheduled", "bufferized", "llvm-mlir")
+
+
+def options_of_a_search(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that all subcommands have."""
+    for option in reversed((
+        click.option("--trials", type=int, help="Candidates to try in all [default: 1000, unless --seconds]."),
+        click.option("--seconds", type=float, help="Search for so long."),
+        click.option("--records", metavar="FILE", help="File of trials [default: records.db in the cache]."),
+        click.option("--threads", type=int, help="Threads that candidates run on [default: all cores]."),
+        click.option("--policy", type=click.Choice(list(POLICIES)), default="evolution", show_default=True),
+        click.option("--scheduler", type=click.Choice(list(STRATEGIES)), default="gradient", show_default=True),
+        click.option("--batch", type=int, help="Candidates that are tried together [default: by the budget]."),
+        click.option("--population", type=int, default=Evolution().population, show_default=True),
+        click.option("--generations", type=int, default=Evolution().generations, show_default=True),
+        click.option("--early-stopping", type=int, help="Give up a task after so many trials without a better one."),
+        click.option("--exact", is_flag=True, help="Leave out algorithms that round more (Winograd's)."),
+        click.option("--jobs", type=int, help="Processes that compile [default: all cores]."),
+        click.option("--seed", type=int, default=0, show_default=True),
+        click.option("--show", type=click.Choice(SHOWN), help="Print the tuned tasks at this stage, too."),
+        click.option("-v", "--verbose", is_flag=True, help="Say more; show tracebacks."),
+    )):  # fmt: skip
+        function = option(function)
+    return function
+
+
+class Search:
+    """What the options of a search say."""
+
+    def __init__(self, **raw: object) -> None:
+        self.raw = raw
+        trials, seconds = raw["trials"], raw["seconds"]
+        if trials is not None and not int(str(trials)) > 0:
+            raise InvalidOptionError("--trials", trials, "at least 1")
+        jobs = {"jobs": raw["jobs"]} if raw["jobs"] else {}
+        self.options = Options(
+            trials=int(str(trials)) if trials is not None else (0 if seconds is not None else 1000),
+            seconds=None if seconds is None else float(str(seconds)),
+            records=None if raw["records"] is None else str(raw["records"]),
+            threads=None if raw["threads"] is None else int(str(raw["threads"])),
+            exact=bool(raw["exact"]), seed=int(str(raw["seed"])), **jobs,  # pyright: ignore[reportArgumentType]
+        )  # fmt: skip
+
+    def settings(self, tasks: int) -> SearchSettings:
+        """Return the settings for a program with so many tasks."""
+        batch = self.raw["batch"]
+        evolution = Evolution(int(str(self.raw["population"])), int(str(self.raw["generations"])))
+        size = tuning.batch_size(self.options, max(1, tasks)) if batch is None else int(str(batch))
+        return SearchSettings(evolution, batch=size, policy=str(self.raw["policy"]))
+
+    def run(self, source: Program, watch: Callable[[Event], None]) -> Tuned:
+        """Search."""
+        early = self.raw["early_stopping"]
+        return tuning.search(
+            source, self.options, watch, self.settings(tuning.tunable(source, self.options)),
+            strategy=str(self.raw["scheduler"]), patience=None if early is None else int(str(early)),
+        )  # fmt: skip
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def command() -> None:
+    """Search the fastest schedules, measuring on this machine; every trial is kept in a file of records."""
+
+
+@command.command()
+@click.argument("name", required=False)
+@click.option("--list", "list_names", is_flag=True, help="List the names.")
+@options_of_a_search
+def op(name: str | None, list_names: bool, **raw: object) -> None:
+    """Tune one workload, such as matmul-512, nhwc-resnet-50.C2.B16, softmax-4096 or conv2d-bn-relu."""
+    if list_names or name is None:
+        click.echo("\n".join(examples()))
+        return
+    search, workload = Search(**raw), named(name)
+    limits = _limits(search)
+    _tune_one(search, workload.name, to_tasks(read(workload.model, search.options), search.options), limits)
+
+
+@command.command()
+@click.argument("which", type=click.Choice(["op", "subgraph", *FAMILIES]))
+@click.option("--batch-size", type=int, default=1, show_default=True)
+@options_of_a_search
+def suite(which: str, batch_size: int, **raw: object) -> None:
+    """Tune every layer of the paper's operators or subgraphs, or of a family, one after another.
+
+    `--trials` and `--seconds` are for each layer.
+    """
+    search = Search(**raw)
+    limits = _limits(search)
+    if which in FAMILIES:
+        layers = FAMILIES[which]
+    else:
+        layers = tuple(w for w in PAPER if (w.operator in SUBGRAPHS) == (which == "subgraph"))
+    for workload in layers:
+        model = workload.case(batch_size).model
+        title = f"{workload.operator} {workload.name} batch {batch_size}"
+        _tune_one(search, title, to_tasks(read(model, search.options), search.options), limits)
+
+
+@command.command()
+@click.argument("model")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the tuned library, too.")
+@options_of_a_search
+def network(model: str, output: Path | None, **raw: object) -> None:
+    """Tune all tasks of MODEL, an ONNX file; a scheduler gives trials to those that gain most."""
+    search = Search(**raw)
+    limits = _limits(search)
+    source = to_tasks(read(model, search.options), search.options)
+    tuned = _tune_one(search, source.name, source, limits)
+    if output is not None:
+        options = tuning.with_schedules(search.options, tuned.best)
+        link_tasks(source, compile_tasks(source, "object", options).tasks, options, output)
+        click.echo(f"{output} written", err=True)
+
+
+def _limits(search: Search) -> Limits:
+    return measure_limits(search.options.threads or usable_cores())
+
+
+def _tune_one(search: Search, title: str, source: Program, limits: Limits) -> Tuned:
+    path = Path(search.options.records or tuning.default_records(search.options))
+    start = time.monotonic()
+    with Watcher(title, search.options, limits) as watcher:
+        tuned = search.run(source, watcher.show)
+    took = time.monotonic() - start
+    click.echo("\n".join(result_lines(title, tuned, limits, search.options)))
+    rate = tuned.trials / took if took else 0.0
+    ended = "interrupted; " if tuned.interrupted else ""
+    click.echo(f"{ended}{tuned.trials} trials in {took:.1f} s ({rate:.1f} a second), kept in {path}")
+    show = search.raw["show"]
+    if show is not None:
+        options = tuning.with_schedules(search.options, tuned.best)
+        stage = compile_tasks(replace(source, code={n: source.code[n] for n in tuned.best}), str(show), options)
+        for task in stage.tasks.values():
+            click.echo(task.code.decode())
+    return tuned
+
+
+def result_lines(title: str, tuned: Tuned, limits: Limits, options: Options) -> Iterable[str]:
+    """Return what was found: for each task its best program, its time and how near that is to the peak."""
+    peak = limits.fma_one_core if options.threads == 1 else limits.fma_all_cores
+    total = 0.0
+    for progress in tuned.progress:
+        task = progress.task
+        if task.name not in tuned.best:
+            yield f"{task.name} {task.shape}: default ({progress.dead or 'no trial'})"
+            continue
+        candidate, seconds = tuned.best[task.name], tuned.seconds[task.name]
+        total += task.weight * seconds
+        gflops = task.flops / seconds / 1e9
+        yield f"{task.name} {task.shape} x{task.weight}: {1e3 * seconds:.4f} ms, {gflops:.1f} GFLOP/s, " + (
+            f"{100 * gflops / peak:.0f}% of the FMA peak; {candidate.sketch.kind}"
+        )
+        yield from program_lines(json.loads(candidate.to_json()))
+    yield f"{title}: {1e3 * total:.4f} ms"
+
+
+def program_lines(raw: dict[str, dict[str, object]]) -> Iterable[str]:
+    """Return the steps of a candidate with its numbers in their places."""
+    decisions = raw["decisions"]
+
+    def filled(field: object) -> str:
+        if isinstance(field, list):
+            return "[" + ", ".join(filled(f) for f in field) + "]"
+        return f"{field}={decisions[field]}" if isinstance(field, str) and field in decisions else str(field)
+
+    for name, *fields in raw["sketch"]["steps"]:  # pyright: ignore[reportGeneralTypeIssues]
+        yield f"    {name:<12} {' '.join(filled(f) for f in fields)}"
+
+
+def main() -> None:
+    """Run the command; a mistake of the user is one message and exit code 1."""
+    try:
+        code = command.main(prog_name="ansorc-tune", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("ansorc-tune: interrupted", err=True)
+        sys.exit(130)
+    except USER_ERRORS as error:
+        if "-v" in sys.argv or "--verbose" in sys.argv:
+            traceback.print_exc()
+        click.echo(f"ansorc-tune: error: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
