@@ -30,10 +30,10 @@ DERIVED = (
     "cycles", "waves", "waste of the last wave", "flops a chunk", "flops a byte of L2", "flops a byte of memory",
     "chunk in L2", "tile in L1",
 )  # fmt: skip
-MACHINE = ("vector bytes", "registers", "L1", "L2", "threads")
+MACHINE = ("vector bytes", "vector registers", "bytes of L1", "bytes of L2", "threads")
 NAMES = (
-    *TASK, *PROPERTIES, *DERIVED, *PARTS, *DECIDED, *(f"{n}[-{k + 1}]" for n in NUMBERED for k in range(PLACES)),
-    *(f"all {n}" for n in NUMBERED), *MACHINE,
+    *TASK, *PROPERTIES, *DERIVED, *(f"share of {part}" for part in PARTS), *DECIDED,
+    *(f"{n}[-{k + 1}]" for n in NUMBERED for k in range(PLACES)), *(f"all {n}" for n in NUMBERED), *MACHINE,
 )  # fmt: skip
 """The columns."""
 KINDS = tuple(SKETCHED)

@@ -95,7 +95,7 @@ class Records:
         with self._explained():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._write_ahead()
             self._connection.execute("PRAGMA synchronous = NORMAL")
             with self._transaction():
                 if not self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'format'").fetchone():
@@ -185,6 +185,18 @@ class Records:
         with self._explained():
             for row in self._connection.execute(statement, arguments):
                 yield _record(row)
+
+    def _write_ahead(self) -> None:
+        """Switch to WAL; of this, SQLite does not wait until another process that opens the file is done."""
+        since = time.monotonic()
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() - since > BUSY_SECONDS:
+                    raise
+            time.sleep(0.01)
 
     @contextmanager
     def _transaction(self) -> Generator[None]:

@@ -79,7 +79,8 @@ def tasks_of(program: Program, machine: Machine, *, exact: bool = False) -> list
     weights = _weights(program.main)
     made: list[SearchTask] = []
     for name, text in program.code.items():
-        spaces = tuple(s for s in spaces_of_task(text, machine) if not exact or s.kind.name in EXACT_KINDS)
+        allowed = (s for s in spaces_of_task(text, machine) if not exact or s.kind.name in EXACT_KINDS)
+        spaces = tuple(s for s in allowed if s.choose() is not None)
         made.append(SearchTask(name, text, weights.get(name, 1), spaces, _flops(spaces)))
     return made
 

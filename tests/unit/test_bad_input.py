@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from seeded import load_network, network_path
 
 import ansorc
-from ansorc.compiler.errors import NotYetError
+from ansorc.compiler.errors import NothingToTuneError, UnusableRecordsError
 
 
 def model(nodes: list[onnx.NodeProto], shape: list[int | str], *weights: onnx.TensorProto) -> onnx.ModelProto:
@@ -142,11 +142,15 @@ def test_no_linker_at_all(tmp_path: Path) -> None:
     assert not (tmp_path / "y.so").exists()
 
 
-def test_tuning_is_not_there_yet() -> None:
-    with pytest.raises(NotYetError, match="trials=10"):
+def test_records_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UnusableRecordsError, match="no such file"):
+        ansorc.compile(relu([2]), records=tmp_path / "records.db")
+    assert not (tmp_path / "records.db").exists()
+
+
+def test_nothing_to_tune() -> None:
+    with pytest.raises(NothingToTuneError, match="none of its 1 tasks"):
         ansorc.compile(relu([2]), trials=10)
-    with pytest.raises(NotYetError, match="records"):
-        ansorc.compile(relu([2]), records="records.db")
 
 
 def test_nan_and_infinity_flow_through() -> None:

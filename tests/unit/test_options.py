@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ansorc.compiler.errors import InvalidOptionError, NotYetError
+from ansorc.compiler.errors import InvalidOptionError
 from ansorc.compiler.options import Options
 from ansorc.compiler.target import parse_target
 
@@ -24,11 +24,16 @@ def test_a_shape_has_positive_sizes() -> None:
         Options(target=HASWELL, shapes={"x": (1, 0)})
 
 
-def test_tuning_is_reserved() -> None:
-    with pytest.raises(NotYetError, match="trials=5"):
-        Options(target=HASWELL, trials=5)
-    with pytest.raises(NotYetError, match="records"):
-        Options(target=HASWELL, records=Path("r.db"))
+@pytest.mark.parametrize(("name", "value"), [("trials", -1), ("seconds", 0.0), ("seconds", -3.0)])
+def test_a_search_has_a_budget(name: str, value: float) -> None:
+    with pytest.raises(InvalidOptionError, match=name):
+        Options(target=HASWELL, **{name: value})  # pyright: ignore[reportArgumentType]
+
+
+def test_records_alone_search_nothing() -> None:
+    assert not Options(target=HASWELL, records=Path("r.db")).searches
+    assert Options(target=HASWELL, trials=5).searches
+    assert Options(target=HASWELL, seconds=5).searches
 
 
 def test_fingerprint_follows_the_target_only() -> None:

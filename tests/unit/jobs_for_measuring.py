@@ -1,0 +1,38 @@
+"""What the processes of a measurer do in tests: the real thing, except for candidates that are asked to misbehave."""
+
+import os
+import signal
+import time
+from dataclasses import replace
+
+from ansorc.compiler.measuring import runner
+from ansorc.compiler.measuring.runner import Ran, RunJob
+from ansorc.compiler.task_job import TaskCode, TaskJob, compile_task
+
+
+def compile_or_not(job: TaskJob) -> TaskCode:
+    """Compile; as if LLVM had aborted for one vector, and hung for two."""
+    vectors = job.candidate.values["vectors"] if job.candidate is not None else 0
+    if vectors == 1:
+        os.kill(os.getpid(), signal.SIGABRT)
+    if vectors == 2:
+        time.sleep(60)
+    return compile_task(job)
+
+
+def run_or_not(job: RunJob) -> Ran:
+    """Run; a script that says `crash`, `hang` or `garbage` is obeyed."""
+    if "crash" in job.code.failures:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if "hang" in job.code.failures:
+        time.sleep(60)
+    return runner.run(job)
+
+
+def compile_with_intent(job: TaskJob) -> TaskCode:
+    """Compile; one vector makes code that crashes, two that hangs, four that computes something else."""
+    vectors = job.candidate.values["vectors"] if job.candidate is not None else 0
+    if vectors == 4:
+        return compile_task(replace(job, text=job.text.replace("arith.addf", "arith.subf")))
+    code = compile_task(job)
+    return replace(code, failures={1: ("crash",), 2: ("hang",)}.get(vectors, ()))

@@ -1,0 +1,113 @@
+"""Measuring real candidates: compared, timed, and contained when they misbehave."""
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ansorc.compiler.driver import read, to_tasks
+from ansorc.compiler.measuring import measurer, runner
+from ansorc.compiler.measuring.measurer import LocalMeasurer
+from ansorc.compiler.measuring.runner import difference
+from ansorc.compiler.measuring.trial import FATES, Trial
+from ansorc.compiler.options import Options
+from ansorc.compiler.search.sample import default_points, sample_points
+from ansorc.compiler.search.task import Point, SearchTask, tasks_of
+from ansorc.compiler.task_job import machine_of
+from ansorc.tools.workloads import Dense
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def task() -> SearchTask:
+    options = Options()
+    layer = Dense("D", 24, 32, 64, activation="relu").case(1).model
+    (made,) = tasks_of(to_tasks(read(layer, options), options), machine_of(options.target))
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(HERE))
+
+
+@pytest.fixture
+def local() -> Iterator[LocalMeasurer]:
+    made = LocalMeasurer(Options().target, threads=1, jobs=2)
+    yield made
+    made.close()
+
+
+def _with_vectors(task: SearchTask, *wanted: int) -> list[Point]:
+    points = sample_points(task, 300, random.Random(0))
+    return [next(p for p in points if task.values(p)["vectors"] == v) for v in wanted]
+
+
+def test_candidates_are_measured(task: SearchTask, local: LocalMeasurer) -> None:
+    points = [*default_points(task), *sample_points(task, 5, random.Random(0))]
+    trials = local.measure(task, [task.candidate(p) for p in points], None)
+    assert [t.fate for t in trials] == ["measured"] * len(points)
+    for trial in trials:
+        assert trial.seconds is not None
+        assert 1e-7 < trial.seconds < 0.1
+        assert trial.compile_seconds > 0
+        assert trial.code_bytes > 100
+    (again,) = local.measure(task, [task.candidate(points[0])], None)
+    assert again.code == trials[0].code
+    confirmed = local.confirm([(task, [task.candidate(p) for p in points[:2]])])
+    assert [len(times) > 3 for times in confirmed[0]] == [True, True]
+
+
+def test_a_failed_compilation_is_a_trial(
+    task: SearchTask, local: LocalMeasurer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measurer, "ENTRY", "jobs_for_measuring:compile_or_not")
+    monkeypatch.setattr(measurer, "COMPILE_TIMEOUT", 4.0)
+    mine = LocalMeasurer(Options().target, threads=1, jobs=2)
+    try:
+        trials = mine.measure(task, [task.candidate(p) for p in _with_vectors(task, 1, 4, 2)], None)
+    finally:
+        mine.close()
+    assert [t.fate for t in trials] == ["compile error", "measured", "compile timeout"]
+    assert "SIGABRT" in trials[0].reason
+
+
+def test_a_candidate_that_misbehaves_is_a_trial(task: SearchTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measurer, "ENTRY", "jobs_for_measuring:compile_with_intent")
+    monkeypatch.setattr(runner, "ENTRY", "jobs_for_measuring:run_or_not")
+    monkeypatch.setattr(measurer, "RUN_TIMEOUT", 6.0)
+    mine = LocalMeasurer(Options().target, threads=1, jobs=2)
+    try:
+        points = _with_vectors(task, 1, 2, 4)
+        trials = mine.measure(task, [task.candidate(p) for p in [*points, *default_points(task)]], None)
+    finally:
+        mine.close()
+    assert [t.fate for t in trials[:3]] == ["crash", "run timeout", "wrong answer"]
+    assert "SIGSEGV" in trials[0].reason
+    assert set(FATES) >= {t.fate for t in trials}
+    assert all(t.seconds is None for t in trials[:3])
+
+
+def test_nothing_is_left_behind(task: SearchTask, local: LocalMeasurer) -> None:
+    local.measure(task, [task.candidate(p) for p in default_points(task)], None)
+    local.close()
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    commands = [Path(f"/proc/{pid}/cmdline").read_text() for pid in children]
+    assert not [c for c in commands if "ansorc.compiler.workers" in c]
+
+
+def test_differences() -> None:
+    x = np.array([1.0, -4.0, np.inf, np.nan], np.float32)
+    assert difference(x, x) == 0.0
+    assert difference(np.array([1.0, -3.0, np.inf, np.nan]), x) == pytest.approx(0.25)
+    assert difference(np.array([1.0, -4.0, np.nan, np.nan]), x) == np.inf
+    assert not difference(np.array([np.nan, -4.0, np.inf, np.nan]), x) <= 1
+
+
+def test_a_trial_knows_its_median() -> None:
+    assert Trial("measured", (3.0, 1.0, 2.0)).seconds == 2.0
+    assert Trial("crash").seconds is None

@@ -1,0 +1,205 @@
+"""The search: legal points, determinism, what is chosen, and how trials are shared among tasks."""
+
+import random
+from math import inf
+from pathlib import Path
+
+import pytest
+from search_fakes import Inventor, invented_seconds, tasks
+
+from ansorc.compiler.errors import InvalidOptionError
+from ansorc.compiler.records.database import Records
+from ansorc.compiler.search.crossover import cross
+from ansorc.compiler.search.evolution import Evolution, evolve
+from ansorc.compiler.search.mutate import mutate
+from ansorc.compiler.search.policy import POLICIES, SearchSettings
+from ansorc.compiler.search.sample import default_points, sample_points
+from ansorc.compiler.search.scheduler import Progress, Scheduler, total_latency
+from ansorc.compiler.search.task import Point, SearchTask
+from ansorc.compiler.search.tuner import Budget, Settings, Tuned, tune
+from ansorc.compiler.sketch.candidate import Candidate
+from ansorc.tools.workloads import AttentionScores, BatchMatmul, Dense
+from ansorc.tools.workloads_convolution import Convolution
+
+SMALL = Evolution(population=64, generations=2)
+
+
+@pytest.fixture(scope="module")
+def several() -> list[SearchTask]:
+    return tasks(
+        Convolution("C2D", (14, 14), 32, 64, 3, 1, 1, bias=True, activation="relu"),
+        Dense("D", 97, 64, 96),
+        AttentionScores(64, 2, 32),
+        Convolution("DEP", (14, 14), 32, 32, 3, 2, 1, groups=32),
+    )
+
+
+@pytest.fixture(scope="module")
+def product() -> SearchTask:
+    return tasks(BatchMatmul("GMM", 128, 128, 128))[0]
+
+
+def _legal(task: SearchTask, point: Point) -> bool:
+    space = task.spaces[point.space]
+    return space.illegal(task.candidate(point)) is None
+
+
+def test_children_of_legal_points_are_legal(several: list[SearchTask]) -> None:
+    generator = random.Random(1)
+    for task in several:
+        parents = sample_points(task, 20, generator)
+        assert len(set(parents)) == len(parents)
+        children: set[Point] = set()
+        for parent in parents:
+            mutant, child = mutate(task, parent, generator), cross(task, parent, generator.choice(parents), generator)
+            children |= {p for p in (mutant, child) if p is not None}
+            assert mutant != parent
+        assert all(_legal(task, p) for p in children)
+        assert len(children - set(parents)) > len(parents) // 2
+
+
+def test_a_mutation_can_change_the_algorithm(several: list[SearchTask]) -> None:
+    task, generator = several[0], random.Random(0)
+    assert {s.kind.name for s in task.spaces} == {"register-tile", "winograd"}
+    (point,) = sample_points(task, 1, generator)
+    assert {p.space for _ in range(400) if (p := mutate(task, point, generator)) is not None} == {0, 1}
+
+
+def test_points_are_candidates(several: list[SearchTask]) -> None:
+    for task in several:
+        for point in [*default_points(task), *sample_points(task, 5, random.Random(0))]:
+            assert task.point(task.candidate(point)) == point
+
+
+def test_evolution_beats_sampling(product: SearchTask) -> None:
+    def seconds(point: Point) -> float:
+        return invented_seconds(product.candidate(point))
+
+    generator = random.Random(0)
+    first = sample_points(product, 64, generator)
+    found = evolve(product, first, lambda _, ps: [seconds(p) for p in ps], 8, generator, Evolution(64, 8))
+    assert found == sorted(found, key=seconds)
+    assert seconds(found[0]) < min(map(seconds, sample_points(product, 64 * 9, random.Random(1))))
+    again = evolve(product, first, lambda _, ps: [seconds(p) for p in ps], 8, random.Random(2), SMALL, measured=found)
+    assert not set(again) & set(found)
+
+
+def _tune(
+    task_list: list[SearchTask], measurer: Inventor, trials: int, path: Path | None = None, **settings: object
+) -> Tuned:
+    search = SearchSettings(SMALL, batch=8, **settings)  # pyright: ignore[reportArgumentType]
+    known = Settings("machine", 2, seed=3, search=search)
+    if path is None:
+        return tune(task_list, measurer, known, Budget(trials))
+    with Records(path) as records:
+        return tune(task_list, measurer, known, Budget(trials), records)
+
+
+def test_the_budget_is_kept_and_no_candidate_comes_twice(several: list[SearchTask]) -> None:
+    inventor = Inventor()
+    tuned = _tune(several, inventor, 50)
+    assert tuned.trials == len(inventor.asked) == len(set(inventor.asked)) == 50
+    assert set(tuned.best) == {t.name for t in several}
+    assert [p.trials for p in tuned.progress] == [sum(n == t.name for n, _ in inventor.asked) for t in several]
+    for task in several:
+        fastest = min(invented_seconds(c) for n, c in inventor.asked if n == task.name)
+        assert tuned.seconds[task.name] == fastest
+
+
+@pytest.mark.parametrize("policy", list(POLICIES))
+def test_every_policy_finds_something(product: SearchTask, policy: str) -> None:
+    inventor = Inventor()
+    default = invented_seconds(product.candidate(default_points(product)[0]))
+    assert _tune([product], inventor, 40, policy=policy).seconds[product.name] < default
+
+
+def test_the_model_learns_what_the_search_measured(product: SearchTask) -> None:
+    first, later = Inventor(), Inventor()
+    _tune([product], first, 40)
+    _tune([product], later, 160)
+    assert later.asked[:32] == first.asked[:32]
+    times = [invented_seconds(c) for _, c in later.asked]
+    assert sum(times[80:]) < sum(times[:80])
+
+
+@pytest.mark.parametrize("fate", ["wrong answer", "crash", "run timeout", "compile error"])
+def test_what_failed_is_never_chosen(product: SearchTask, fate: str) -> None:
+    inventor = Inventor(broken=fate)
+    tuned = _tune([product], inventor, 30)
+    failed = {c for k, (_, c) in enumerate(inventor.asked, 1) if k % 3 == 0}
+    assert tuned.best[product.name] not in failed
+
+
+def test_a_resumed_search_goes_on_as_if_nothing_had_happened(several: list[SearchTask], tmp_path: Path) -> None:
+    whole, first, second = Inventor(), Inventor(interrupt_after=40), Inventor()
+    expected = _tune(several, whole, 72, tmp_path / "whole.db")
+    stopped = _tune(several, first, 72, tmp_path / "parts.db")
+    assert stopped.interrupted
+    assert stopped.best
+    resumed = _tune(several, second, 72, tmp_path / "parts.db")
+    assert [*first.asked, *second.asked] == whole.asked
+    assert resumed.best == expected.best
+    assert resumed.seconds == expected.seconds
+    idle = Inventor()
+    _tune(several, idle, 72, tmp_path / "parts.db")
+    assert idle.asked == []
+
+
+def test_another_search_starts_from_what_is_known(product: SearchTask, tmp_path: Path) -> None:
+    first, second = Inventor(), Inventor()
+    found = _tune([product], first, 40, tmp_path / "r.db")
+    with Records(tmp_path / "r.db") as records:
+        known = Settings("machine", 2, seed=4, search=SearchSettings(SMALL, batch=8))
+        tuned = tune([product], second, known, Budget(16), records)
+    assert not set(first.asked) & set(second.asked)
+    assert tuned.seconds[product.name] <= found.seconds[product.name]
+
+
+def test_a_task_without_more_candidates_ends(tmp_path: Path) -> None:
+    (task,) = tasks(Dense("D", 2, 4, 4, bias=False))
+    count = sum(space.count() for space in task.spaces)
+    inventor = Inventor()
+    tuned = _tune([task], inventor, 10_000)
+    assert len(inventor.asked) <= count
+    assert tuned.progress[0].dead == "all its candidates are measured"
+
+
+def _progress(task: SearchTask, *curve: float, dead: str = "") -> Progress:
+    return Progress(task, list(curve), 8 * len(curve), dead)
+
+
+def _scheduler(*progress: Progress, strategy: str = "gradient", weights: tuple[float, ...] = ()) -> Scheduler:
+    objective = total_latency(weights or (1.0,) * len(progress))
+    return Scheduler(progress, objective, random.Random(0), strategy, epsilon=0.0)
+
+
+def test_every_task_has_its_first_batch_first(several: list[SearchTask]) -> None:
+    a, b, c, _ = several
+    assert _scheduler(_progress(a, 1.0), _progress(b), _progress(c)).choose() == 1
+    assert _scheduler(_progress(a, 1.0), _progress(b, dead="broken"), _progress(c)).choose() == 2
+    assert _scheduler(_progress(a, dead="x")).choose() is None
+
+
+def test_the_gradient_goes_where_most_is_won(several: list[SearchTask]) -> None:
+    a, b = several[0], several[2]
+    falling, still = _progress(a, 8.0, 4.0, 2.0, 1.0), _progress(b, 1.0, 1.0, 1.0, 1.0)
+    assert _scheduler(falling, still).choose() == 0
+    assert _scheduler(still, falling).choose() == 1
+    assert _scheduler(still, falling, strategy="round-robin").choose() == 0
+    assert _scheduler(_progress(a, 1.0, 1.0), _progress(b, 1.0, 1.0), weights=(1.0, 10.0)).choose() == 1
+    assert _scheduler(_progress(a, 1.0, 1.0), _progress(b, inf)).choose() == 1
+
+
+def test_settings_are_checked() -> None:
+    for wrong in ({"batch": 0}, {"eps_greedy": 2.0}, {"policy": "best"}):
+        with pytest.raises(InvalidOptionError, match=next(iter(wrong))):
+            SearchSettings(**wrong)  # pyright: ignore[reportArgumentType]
+    for wrong in ({"population": 0}, {"mutation_probability": -1.0}):
+        with pytest.raises(InvalidOptionError, match=next(iter(wrong))):
+            Evolution(**wrong)  # pyright: ignore[reportArgumentType]
+
+
+def test_candidates_keep_their_order(product: SearchTask) -> None:
+    drawn = [product.candidate(p) for p in sample_points(product, 30, random.Random(5))]
+    assert all(isinstance(c, Candidate) for c in drawn)
+    assert [product.candidate(p) for p in sample_points(product, 30, random.Random(5))] == drawn

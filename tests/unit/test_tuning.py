@@ -1,0 +1,194 @@
+"""Tuning from end to end, as users do it: `compile`, `ansorc`, `ansorc-tune`, `ansorc-records`."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import ansorc
+from ansorc.compiler import driver, tuning
+from ansorc.compiler.driver import read, to_tasks
+from ansorc.compiler.errors import DifferentResultError, InvalidOptionError
+from ansorc.compiler.options import Options
+from ansorc.compiler.records.database import Records
+from ansorc.compiler.target import parse_target
+from ansorc.tools.tune_workloads import UnknownWorkloadError, examples, named
+from ansorc.tools.workloads import Case, Dense
+
+LAYER = Dense("D", 24, 32, 64, activation="relu")
+
+
+@pytest.fixture(scope="module")
+def layer() -> Case:
+    return LAYER.case(1)
+
+
+@pytest.fixture(scope="module")
+def tuned(layer: Case, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return a model's file, and records of a search of it."""
+    folder = tmp_path_factory.mktemp("tuned")
+    onnx.save(layer.model, folder / "layer.onnx")
+    model = ansorc.compile(layer.model, trials=8, records=folder / "r.db", threads=2)
+    (result,) = model.run(layer.inputs).values()
+    np.testing.assert_allclose(result, layer.reference(), rtol=1e-4, atol=1e-4)
+    return folder / "layer.onnx", folder / "r.db"
+
+
+def _run(tool: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", f"ansorc.tools.{tool}", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_search_is_kept_and_used(tuned: tuple[Path, Path], layer: Case) -> None:
+    _, path = tuned
+    options = Options(records=path, threads=2)
+    source = to_tasks(read(layer.model, options), options)
+    found, coverage = tuning.recorded(source, options)
+    with Records(path) as records:
+        stored = list(records.every())
+        assert len(stored) == 8
+        (name,) = source.code
+        best = records.best(name, tuning.target_key(options.target), 2)
+    assert best is not None
+    assert found == {name: best.candidate}
+    assert [c.source for c in coverage] == ["records"]
+    assert min(r.seconds for r in stored if r.seconds is not None) == best.seconds
+    (result,) = ansorc.compile(layer.model, records=path).run(layer.inputs).values()
+    np.testing.assert_allclose(result, layer.reference(), rtol=1e-4, atol=1e-4)
+
+
+def test_records_of_another_target_say_so(tuned: tuple[Path, Path], layer: Case) -> None:
+    _, path = tuned
+    options = Options(target=parse_target("haswell"), records=path)
+    source = to_tasks(read(layer.model, options), options)
+    found, coverage = tuning.recorded(source, options)
+    assert not found
+    assert tuning.target_key(Options().target) in coverage[0].source
+
+
+def test_other_targets_cannot_be_measured(layer: Case) -> None:
+    with pytest.raises(InvalidOptionError, match="tuning measures on this machine"):
+        ansorc.compile(layer.model, target="aarch64-linux-gnu", trials=4)
+
+
+def test_a_model_that_computes_something_else_is_not_written(
+    tuned: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, path = tuned
+    monkeypatch.setattr(driver, "MODEL_TOLERANCE", -1.0)
+    with pytest.raises(DifferentResultError, match="nothing is written"):
+        driver.compile_to_file(model, Options(records=path, threads=2), tmp_path / "y.so", "so")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_compiler_searches_first(tuned: tuple[Path, Path], tmp_path: Path) -> None:
+    model, _ = tuned
+    records = tmp_path / "mine.db"
+    done = _run("ansorc", str(model), "-o", str(tmp_path / "y.so"), "--trials", "5", "--records", str(records), "-v")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "y.so").exists()
+    with Records(records, create=False) as stored:
+        assert stored.query("SELECT count(*) FROM trials") == [(5,)]
+    again = _run("ansorc", str(model), "-o", str(tmp_path / "z.so"), "--records", str(records), "-v")
+    assert again.returncode == 0, again.stderr
+    assert "1 of 1 tasks have schedules from records" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--trials", "-1"), "trials is -1"),
+        (("--seconds", "0"), "seconds is 0"),
+        (("--records", "missing.db"), "no such file"),
+    ],
+)
+def test_mistakes_of_a_search(tuned: tuple[Path, Path], tmp_path: Path, arguments: tuple[str, str], said: str) -> None:
+    model, _ = tuned
+    done = _run("ansorc", str(model), "-o", str(tmp_path / "y.so"), *arguments)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stage_with_schedules_is_not_tuned(tuned: tuple[Path, Path], tmp_path: Path) -> None:
+    model, records = tuned
+    stage = tmp_path / "m.scheduled.mlir"
+    assert _run("ansorc", str(model), "--emit", "scheduled", "-o", str(stage)).returncode == 0
+    done = _run("ansorc", str(stage), "-o", str(tmp_path / "y.so"), "--records", str(records))
+    assert done.returncode == 1
+    assert "its schedules are made already" in done.stderr
+
+
+def test_ansorc_tune(tmp_path: Path) -> None:
+    records = tmp_path / "r.db"
+    common = ("--records", str(records), "--threads", "1")
+    done = _run("tune", "op", "matmul-32", "--trials", "6", "--batch", "3", "--show", "scheduled", *common)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert sum("trials  32x32 / 32:" in line for line in lines) == 2
+    assert any("% of the FMA peak" in line for line in lines)
+    assert any("lanes=" in line for line in lines)
+    assert any(line.startswith("6 trials in ") for line in lines)
+    assert "vector.contract" in done.stdout or "vector.fma" in done.stdout or "vector.transfer_read" in done.stdout
+    assert _run("tune", "op", "matmul-32", "--trials", "0").returncode == 1
+    assert "names like it: " in _run("tune", "op", "matmull-512").stderr
+
+
+def test_ansorc_tune_of_a_network(tuned: tuple[Path, Path], tmp_path: Path, layer: Case) -> None:
+    model, _ = tuned
+    output, records = tmp_path / "y.so", tmp_path / "r.db"
+    done = _run("tune", "network", str(model), "--trials", "4", "--records", str(records), "-o", str(output))
+    assert done.returncode == 0, done.stderr
+    (result,) = ansorc.load(output).run(layer.inputs).values()
+    np.testing.assert_allclose(result, layer.reference(), rtol=1e-4, atol=1e-4)
+
+
+def test_workload_names() -> None:
+    assert named("matmul-256-512-1024").flops == 2 * 256 * 512 * 1024
+    assert named("nhwc-resnet-50.C2.B16").flops == 16 * named("nhwc-resnet-50.C2").flops
+    for name in ("softmax-8", "add-8", "norm-8", "min-8", "argmin-8", "add-min-relu-8", "max-pool-2d", "double-matmul"):
+        onnx.checker.check_model(named(name).model)
+    assert len(examples()) == len(set(examples())) > 80
+    for wrong in ("matmul-0", "matmul", "nhwc-resnet-50.C99", "C2D.4", "softmax-", "matmul-8.B0", ""):
+        with pytest.raises(UnknownWorkloadError):
+            named(wrong)
+
+
+def test_ansorc_records(tuned: tuple[Path, Path], tmp_path: Path) -> None:
+    _, path = tuned
+    lines, copy, small = tmp_path / "r.jsonl", tmp_path / "copy.db", tmp_path / "small.db"
+    assert "8 trials" in _run("records", "export", str(path), str(lines)).stdout
+    assert len({json.loads(line)["candidate"].__repr__() for line in lines.read_text().splitlines()}) == 8
+    assert "8 new trials" in _run("records", "import", str(lines), str(copy)).stdout
+    assert "0 new trials" in _run("records", "merge", str(path), "-o", str(copy)).stdout
+    assert "1 trials" in _run("records", "distill", str(path), "-o", str(small)).stdout
+    assert _run("records", "best", str(copy)).stdout == _run("records", "best", str(small)).stdout
+    assert "8 trials of 1 tasks" in _run("records", "stats", str(copy)).stdout
+    assert len(_run("records", "query", str(copy), "--limit", "3").stdout.splitlines()) == 3
+    assert _run("records", "query", str(copy), "--fate", "crash").stdout == ""
+    assert _run("records", "check", str(copy)).returncode == 0
+    lines.write_text(lines.read_text() + '{"ansorc": 1}\n')
+    wrong = _run("records", "import", str(lines), str(tmp_path / "new.db"))
+    assert wrong.returncode == 1
+    assert "line 9" in wrong.stderr
+
+
+def test_damaged_records_are_recovered(tuned: tuple[Path, Path], tmp_path: Path) -> None:
+    _, path = tuned
+    damaged, saved = tmp_path / "damaged.db", tmp_path / "saved.db"
+    with sqlite3.connect(path) as source, sqlite3.connect(damaged) as target:
+        source.backup(target)
+    with sqlite3.connect(damaged) as connection:
+        connection.execute("UPDATE trials SET candidate = 'torn' WHERE id = 3")
+    done = _run("records", "check", str(damaged), "--recover", str(saved))
+    assert done.returncode == 1
+    assert "7 trials copied" in done.stdout
+    assert "1 lost" in done.stdout
+    with Records(saved, create=False) as records:
+        assert len(list(records.every())) == 7
