@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ class TensorType:
     dtype: Any
 
 
+@lru_cache(maxsize=64)
 def types_of_task(text: str) -> tuple[TensorType, ...]:
     """Return the types of a task's arguments, and of its result."""
     with kernel.context(), ir.Location.unknown():
