@@ -29,6 +29,7 @@ from ansorc.dialect_passes.lower import (
     order_loops,
     prefetch,
     reassociate,
+    scalable_vectors,
     sections,
     strided_slices,
 )
@@ -97,6 +98,8 @@ def advance(module: ir.Module, stage: str, machine: Machine) -> str:
         prefetch.run(module)
     cut = sections.run(module)
     run_passes(module, to_llvm(machine.x86))
+    if machine.scalable:
+        scalable_vectors.run(module, machine.vector_bytes)
     _note(module, KernelFacts(facts.kind or stage, facts.packings, cut.sections, cut.scratch))
     return "llvm-mlir"
 

@@ -62,8 +62,8 @@ def _x86(cpu: str, bits: int) -> Target:
     return Target(X86_LINUX, cpu, features, bits, 32 if bits == 512 else 16)
 
 
-def _arm(cpu: str, triple: str = ARM_LINUX) -> Target:
-    return Target(triple, cpu, "", 128, 32)
+def _arm(cpu: str, triple: str = ARM_LINUX, bits: int = 128) -> Target:
+    return Target(triple, cpu, "+sve" if bits > 128 else "", bits, 32)
 
 
 _CPUS: dict[str, Target] = {
@@ -87,10 +87,11 @@ _CPUS: dict[str, Target] = {
         cpu: _arm(cpu)
         for cpu in (
             *("cortex-a53", "cortex-a55", "cortex-a57", "cortex-a72", "cortex-a73", "cortex-a76"),
-            *("cortex-a78", "cortex-x1", "neoverse-n1", "neoverse-n2", "neoverse-v1"),
-            *("neoverse-v2", "ampere1"),
+            *("cortex-a78", "cortex-x1", "neoverse-n1", "neoverse-n2", "neoverse-v2", "ampere1"),
         )
     },
+    # SVE registers longer than NEON's; those of the others that have SVE are as long.
+    **{cpu: _arm(cpu, bits=bits) for cpu, bits in (("neoverse-v1", 256), ("a64fx", 512))},
     **{cpu: _arm(cpu, ARM_MACOS) for cpu in ("apple-m1", "apple-m2", "apple-m3", "apple-m4")},
 }
 

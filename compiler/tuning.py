@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ansorc.compiler.cost_model.boosted_trees import Trees, shipped
 from ansorc.compiler.errors import InvalidOptionError, NothingToTuneError
 from ansorc.compiler.measuring.measurer import LocalMeasurer
 from ansorc.compiler.options import Options, toolchain
@@ -51,6 +52,7 @@ def search(
     watch: Watch | None = None,
     settings: SearchSettings | None = None,
     *,
+    trees: Trees | None = None,
     strategy: str = "gradient",
     patience: int | None = None,
 ) -> Tuned:
@@ -76,7 +78,8 @@ def search(
     measurer = LocalMeasurer(options.target, threads, options.jobs, options.seed, options.exact)
     try:
         with Records(Path(options.records or default_records(options))) as records:
-            return tune(tasks, measurer, known, budget, records, watch or _reporting(options))
+            start = trees or shipped(options.target.vector_bits)
+            return tune(tasks, measurer, known, budget, records, watch or _reporting(options), start)
     finally:
         measurer.close()
 

@@ -11,18 +11,25 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+import numpy as np
 
 from ansorc.compiler import tuning
+from ansorc.compiler.cost_model import training
+from ansorc.compiler.cost_model.boosted_trees import Trees
 from ansorc.compiler.driver import link_tasks, read, to_tasks
-from ansorc.compiler.errors import InvalidOptionError
+from ansorc.compiler.errors import InvalidOptionError, UnusableRecordsError
 from ansorc.compiler.options import Options
+from ansorc.compiler.output import whole_file
 from ansorc.compiler.program import Program
+from ansorc.compiler.records.database import Records
 from ansorc.compiler.search.evolution import Evolution
 from ansorc.compiler.search.policy import POLICIES, SearchSettings
 from ansorc.compiler.search.scheduler import STRATEGIES
 from ansorc.compiler.search.tuner import Event, Tuned
-from ansorc.compiler.target import usable_cores
+from ansorc.compiler.target import parse_target, usable_cores
+from ansorc.compiler.task_job import machine_of
 from ansorc.compiler.tasks import compile_tasks
+from ansorc.tools import tune_report
 from ansorc.tools.ansorc import USER_ERRORS
 from ansorc.tools.limits import Limits, measure_limits
 from ansorc.tools.suites import PAPER
@@ -47,6 +54,7 @@ def options_of_a_search(function: Callable[..., None]) -> Callable[..., None]:
         click.option("--generations", type=int, default=Evolution().generations, show_default=True),
         click.option("--early-stopping", type=int, help="Give up a task after so many trials without a better one."),
         click.option("--exact", is_flag=True, help="Leave out algorithms that round more (Winograd's)."),
+        click.option("--model", type=click.Path(path_type=Path), help="Start from what `ansorc-tune train` wrote."),
         click.option("--jobs", type=int, help="Processes that compile [default: all cores]."),
         click.option("--seed", type=int, default=0, show_default=True),
         click.option("--show", type=click.Choice(SHOWN), help="Print the tuned tasks at this stage, too."),
@@ -73,6 +81,12 @@ class Search:
             exact=bool(raw["exact"]), seed=int(str(raw["seed"])), **jobs,  # pyright: ignore[reportArgumentType]
         )  # fmt: skip
 
+    @property
+    def trees(self) -> Trees | None:
+        """The cost model to start from."""
+        model = self.raw["model"]
+        return None if model is None else Trees.load(Path(str(model)))
+
     def settings(self, tasks: int) -> SearchSettings:
         """Return the settings for a program with so many tasks."""
         batch = self.raw["batch"]
@@ -85,7 +99,7 @@ class Search:
         early = self.raw["early_stopping"]
         return tuning.search(
             source, self.options, watch, self.settings(tuning.tunable(source, self.options)),
-            strategy=str(self.raw["scheduler"]), patience=None if early is None else int(str(early)),
+            trees=self.trees, strategy=str(self.raw["scheduler"]), patience=None if early is None else int(str(early)),
         )  # fmt: skip
 
 
@@ -130,19 +144,55 @@ def suite(which: str, batch_size: int, **raw: object) -> None:
 
 
 @command.command()
-@click.argument("model")
+@click.argument("onnx_file", metavar="MODEL")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the tuned library, too.")
 @options_of_a_search
-def network(model: str, output: Path | None, **raw: object) -> None:
+def network(onnx_file: str, output: Path | None, **raw: object) -> None:
     """Tune all tasks of MODEL, an ONNX file; a scheduler gives trials to those that gain most."""
     search = Search(**raw)
     limits = _limits(search)
-    source = to_tasks(read(model, search.options), search.options)
+    source = to_tasks(read(onnx_file, search.options), search.options)
     tuned = _tune_one(search, source.name, source, limits)
     if output is not None:
         options = tuning.with_schedules(search.options, tuned.best)
         link_tasks(source, compile_tasks(source, "object", options).tasks, options, output)
         click.echo(f"{output} written", err=True)
+
+
+@command.command()
+@click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Cost model to write.")
+@click.option("--hold-out", default=0.2, show_default=True, type=click.FloatRange(0, 0.9), help="Share to test on.")
+@click.option("--seed", type=int, default=0, show_default=True)
+def train(files: tuple[Path, ...], output: Path, hold_out: float, seed: int) -> None:
+    """Train a cost model on records, and say how well it orders programs, and tasks, that it has not seen."""
+    target = parse_target("native")
+    programs = training.programs_of(files, machine_of(target), tuning.target_key(target))
+    if not len(programs.seconds):
+        raise UnusableRecordsError(files[0], "nothing in it was measured on this machine's target")
+    click.echo(f"{len(programs.seconds)} programs of {len(set(programs.tasks.tolist()))} tasks")
+    for title, whole in (("programs", False), ("tasks", True)):
+        mask = training.held_out(programs, hold_out, seed, whole_tasks=whole)
+        if mask.any() and not mask.all():
+            test, trees = programs.some(mask), training.fit(programs.some(~mask), seed)
+            learned = test.cycles * np.exp2(trees.predict(test.rows))
+            click.echo(f"held-out {title}: {training.accuracy(test, learned)}")
+            scale = np.median(programs.seconds / programs.cycles)
+            click.echo(f"    the analytic models: {training.accuracy(test, test.cycles * scale)}")
+    training.fit(programs, seed).save(output)
+    click.echo(f"{output} written")
+
+
+@command.command()
+@click.argument("records", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True)
+def report(records: Path, output: Path) -> None:
+    """Write a page about RECORDS: curves of all tasks, and each winner beside the default."""
+    with Records(records, create=False) as opened:
+        text = tune_report.page(opened)
+    with whole_file(output) as temporary:
+        temporary.write_text(text)
+    click.echo(f"{output} written")
 
 
 def _limits(search: Search) -> Limits:

@@ -6,6 +6,7 @@ its task's best: the search needs to know the good ones apart. Without data it s
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +60,12 @@ class Trees:
             result += self.value[node]
         return result
 
+    @property
+    def digest(self) -> str:
+        """Name these trees: what a search that starts from them depends on."""
+        parts = (self.starts, self.feature, self.threshold, self.left, self.right, self.value)
+        return hashlib.sha256(b"".join(np.ascontiguousarray(p).tobytes() for p in parts)).hexdigest()[:16]
+
     def save(self, path: Path) -> None:
         """Write the arrays (numpy's npz, without pickle) to a file that appears whole."""
         with whole_file(path) as temporary, temporary.open("wb") as file:
@@ -75,6 +82,12 @@ class Trees:
         if int(raw.pop("format", 0)) != FORMAT or tuple(raw.pop("names", ())) != NAMES:
             raise UnusableModelError(path, "it was trained by another version")
         return Trees(float(raw.pop("base")), **raw)
+
+
+def shipped(vector_bits: int) -> Trees | None:
+    """Return the trees that come with the package for machines with such vectors; None where there are none."""
+    path = Path(__file__).parent / f"pretrained_{vector_bits}.npz"
+    return Trees.load(path) if path.exists() else None
 
 
 def train(rows: Array, residuals: Array, weights: Array, seed: int = 0) -> Trees:
@@ -105,6 +118,8 @@ class CostModel:
     """What has been measured, and the trees that were trained on it last."""
 
     seed: int = 0
+    pretrained: Trees | None = None
+    """Trees that were trained before; what is measured now teaches their residual."""
     trees: Trees | None = None
     rows: list[Sequence[float]] = field(default_factory=list[Sequence[float]])
     cycles: list[float] = field(default_factory=list[float])
@@ -132,11 +147,15 @@ class CostModel:
         for name, s in zip(names, seconds, strict=True):
             best[name] = min(s, best.get(name, s))
         weights = np.maximum(np.array([best[n] for n in names]) / seconds, LEAST_WEIGHT)
-        self.trees = train(rows, np.log2(seconds / cycles), weights, self.seed)
+        residuals = np.log2(seconds / cycles)
+        if self.pretrained is not None:
+            residuals -= self.pretrained.predict(rows)
+        self.trees = train(rows, residuals, weights, self.seed)
 
     def predict(self, rows: Sequence[Sequence[float]], cycles: Sequence[float]) -> Array:
         """Return predicted seconds; cycles where nothing has been learned."""
         estimated = np.asarray(cycles)
-        if self.trees is None or not len(rows):
-            return estimated
-        return estimated * np.exp2(self.trees.predict(np.asarray(rows)))
+        for trees in (self.pretrained, self.trees):
+            if trees is not None and len(rows):
+                estimated = estimated * np.exp2(trees.predict(np.asarray(rows)))
+        return estimated

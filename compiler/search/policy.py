@@ -105,6 +105,70 @@ def evolution(search: TaskSearch, count: int, tried: set[Point]) -> list[Point]:
     return [*greedy, *search.generator.sample(others, min(random_ones, len(others)))]
 
 
+def draft_then_verify(search: TaskSearch, count: int, tried: set[Point]) -> list[Point]:
+    """Return what evolution makes of a draft: the points that the analytic model likes best, of many (Pruner)."""
+    if count < 1:
+        return []
+    settings, task = search.settings, search.task
+    size = settings.evolution.population
+    sampled = sample_points(task, DRAFTS * size, search.generator, tried)
+    cycles = {p: features(task.spaces[p.space], task.values(p), search.threads)[1] for p in sampled}
+    draft = sorted(sampled, key=lambda p: cycles[p])[:size]
+    first = [*search.fastest(settings.evolution.measured_ratio), *default_points(task), *draft]
+    return evolve(task, first, search.score, count, search.generator, settings.evolution, tried)
+
+
+def without_fine_tuning(search: TaskSearch, count: int, tried: set[Point]) -> list[Point]:
+    """Return the best of a random sample by the cost model, without evolution (the paper's ablation)."""
+    sampled = sample_points(search.task, search.settings.evolution.population, search.generator, tried)
+    scores = dict(zip(sampled, search.score(search.task, sampled), strict=True))
+    return sorted(sampled, key=lambda p: scores[p])[: max(0, count)]
+
+
+def limited_space(search: TaskSearch, count: int, tried: set[Point]) -> list[Point]:
+    """Return what evolution finds in the space of a template: the default's algorithm, and only tiles and chunks vary.
+
+    As the paper's ablation, which fixes tile structure, compute location and unrolling.
+    """
+    defaults = default_points(search.task)
+    if not defaults:
+        return []
+    template, values = defaults[0], search.task.values(defaults[0])
+    fixed = [d.name for d in search.task.spaces[template.space].decisions if d.role not in ("tile", "parallel")]
+    found: list[Point] = []
+    for point in evolution(search, LIMITED_DRAWS * count, tried):
+        legal = search.task.spaces[template.space].nearest(
+            {**search.task.values(point), **{name: values[name] for name in fixed}}
+        )
+        kept = None if legal is None else Point(template.space, tuple(legal.values()))
+        if kept is not None and kept not in tried and kept not in found:
+            found.append(kept)
+    return found[: max(0, count)]
+
+
+def beam_search(search: TaskSearch, count: int, tried: set[Point]) -> list[Point]:
+    """Return what a beam leads to that makes one decision after the other (the paper's ablation, as Halide does).
+
+    An incomplete program is scored with the first legal values of the decisions that are still to be made.
+    """
+    found: dict[Point, float] = {}
+    for k, space in enumerate(search.task.spaces):
+        beam: list[dict[str, int]] = [{}]
+        for decision in space.decisions:
+            grown: dict[Point, dict[str, int]] = {}
+            for made in beam:
+                for option in decision.options(space.nest, space.machine, made):
+                    partial = {**made, decision.name: option}
+                    whole = space.nearest(partial)
+                    if whole is not None:
+                        grown[Point(k, tuple(whole.values()))] = partial
+            points = list(grown)
+            scores = dict(zip(points, search.score(search.task, points), strict=True))
+            found.update(scores)
+            beam = [grown[p] for p in sorted(points, key=lambda p: scores[p])[: max(count, BEAM)]]
+    return [p for p in sorted(found, key=lambda p: found[p]) if p not in tried][: max(0, count)]
+
+
 def sampling(search: TaskSearch, count: int, tried: set[Point]) -> list[Point]:
     """Return random points."""
     return sample_points(search.task, max(0, count), search.generator, tried)
@@ -127,8 +191,17 @@ def coordinate_descent(search: TaskSearch, count: int, tried: set[Point]) -> lis
 
 
 SAMPLES_BEFORE_DESCENT = 300
+DRAFTS = 4
+"""Points that are drafted for one that is verified."""
+LIMITED_DRAWS = 3
+BEAM = 32
 POLICIES: Mapping[str, Callable[[TaskSearch, int, set[Point]], list[Point]]] = {
     "evolution": evolution,
-    "random": sampling,
+    "draft-then-verify": draft_then_verify,
     "coordinate-descent": coordinate_descent,
+    "limited-space": limited_space,
+    "no-fine-tuning": without_fine_tuning,
+    "beam-search": beam_search,
+    "random": sampling,
 }
+"""Ansor's search, others that came after it, and the ablations of the paper (7.1)."""

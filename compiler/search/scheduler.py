@@ -5,20 +5,49 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf, isfinite
+from math import inf, isfinite, prod
 
 from ansorc.compiler.search.task import SearchTask
 
 ALPHA, BETA, WINDOW = 0.2, 2.0, 3
+TINY = 1e-12
 DELTA = 1e-3
 """Relative step of the objective's finite difference."""
 Objective = Callable[[Sequence[float]], float]
 """What is minimised, of the seconds of all tasks."""
 
 
-def total_latency(weights: Sequence[float]) -> Objective:
-    """Return the paper's f1: calls of each task times its seconds."""
-    return lambda seconds: sum(w * s for w, s in zip(weights, seconds, strict=True))
+def total_latency(*networks: Sequence[float]) -> Objective:
+    """Return the paper's f1: the sum of all networks' latencies; each is given by its calls of every task."""
+    return lambda seconds: sum(_latency(calls, seconds) for calls in networks)
+
+
+def required_latency(networks: Sequence[Sequence[float]], required: Sequence[float]) -> Objective:
+    """Return f2: nothing is won by a network that is faster than its required seconds."""
+    pairs = list(zip(networks, required, strict=True))
+    return lambda seconds: sum(max(_latency(calls, seconds), limit) for calls, limit in pairs)
+
+
+def speedup(networks: Sequence[Sequence[float]], reference: Sequence[float]) -> Objective:
+    """Return f3: the negative geometric mean of speed-ups over reference seconds."""
+    pairs = list(zip(networks, reference, strict=True))
+
+    def objective(seconds: Sequence[float]) -> float:
+        ratios = [base / max(_latency(calls, seconds), TINY) for calls, base in pairs]
+        return -(prod(ratios) ** (1 / len(ratios)))
+
+    return objective
+
+
+def settled_latency(networks: Sequence[Sequence[float]], settled: Callable[[int], float]) -> Objective:
+    """Return f4: as f1, but a task whose search has settled at some seconds (else 0) wins nothing by less."""
+    return lambda seconds: sum(
+        w * max(s, settled(k)) for calls in networks for k, (w, s) in enumerate(zip(calls, seconds, strict=True))
+    )
+
+
+def _latency(calls: Sequence[float], seconds: Sequence[float]) -> float:
+    return sum(w * s for w, s in zip(calls, seconds, strict=True))
 
 
 @dataclass

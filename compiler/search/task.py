@@ -77,12 +77,14 @@ class SearchTask:
 def tasks_of(program: Program, machine: Machine, *, exact: bool = False) -> list[SearchTask]:
     """Return the tasks of a program of the stage `linalg`, in its order; `exact` leaves out what rounds more."""
     weights = _weights(program.main)
-    made: list[SearchTask] = []
-    for name, text in program.code.items():
-        allowed = (s for s in spaces_of_task(text, machine) if not exact or s.kind.name in EXACT_KINDS)
-        spaces = tuple(s for s in allowed if s.choose() is not None)
-        made.append(SearchTask(name, text, weights.get(name, 1), spaces, _flops(spaces)))
-    return made
+    return [task_of_text(n, text, weights.get(n, 1), machine, exact=exact) for n, text in program.code.items()]
+
+
+def task_of_text(name: str, text: str, weight: int, machine: Machine, *, exact: bool = False) -> SearchTask:
+    """Return the task of a module with one function; only spaces that have a candidate count."""
+    allowed = (s for s in spaces_of_task(text, machine) if not exact or s.kind.name in EXACT_KINDS)
+    spaces = tuple(s for s in allowed if s.choose() is not None)
+    return SearchTask(name, text, weight, spaces, _flops(spaces))
 
 
 def _flops(spaces: tuple[TaskSpace[Any], ...]) -> float:

@@ -129,7 +129,8 @@ class _Tuning:
     def _recall(self, records: Records, tasks: Sequence[SearchTask]) -> None:
         """Take the trials of this run, if it was interrupted, and what was measured before it began."""
         s = self._settings
-        parts = (s.target, s.threads, s.seed, repr(s.search), s.strategy, s.machine, [t.name for t in tasks])
+        model = self._model.pretrained.digest if self._model.pretrained is not None else ""
+        parts = (s.target, s.threads, s.seed, repr(s.search), s.strategy, s.machine, model, [t.name for t in tasks])
         run = self._run = records.begin(hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32], s.machine)
         self._replayed = {(r.task, r.candidate): r.trial for r in records.of_run(run)}
         for search in self._searches:

@@ -13,6 +13,11 @@ class Machine:
     l1_bytes: int = 32 << 10
     l2_bytes: int = 1 << 20
 
+    @property
+    def scalable(self) -> bool:
+        """Whether vectors are those of SVE, longer than NEON's."""
+        return not self.x86 and self.vector_bytes > 16
+
     def lanes(self, element_bytes: int) -> int:
         """Return how many elements one vector register holds."""
         return max(1, self.vector_bytes // element_bytes)

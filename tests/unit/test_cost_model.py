@@ -5,13 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from search_fakes import tasks
+from search_fakes import TARGET, tasks
 
+from ansorc.compiler.cost_model import training
 from ansorc.compiler.cost_model.boosted_trees import CostModel, Trees, train
 from ansorc.compiler.cost_model.features import NAMES, features
 from ansorc.compiler.errors import UnusableModelError
+from ansorc.compiler.measuring.trial import Trial
+from ansorc.compiler.records.database import Record, Records
 from ansorc.compiler.search.sample import sample_points
 from ansorc.compiler.search.task import SearchTask
+from ansorc.compiler.task_job import machine_of
 from ansorc.tools.workloads import AttentionScores, BatchMatmul, MatrixNorm
 from ansorc.tools.workloads_convolution import Convolution
 from ansorc.tools.workloads_memory import Transposition
@@ -81,6 +85,44 @@ def test_a_model_learns_the_residual(every_kind: list[SearchTask]) -> None:
     before = model.trees
     model.update()
     assert model.trees is before  # nothing new
+
+
+def test_what_is_measured_corrects_a_pretrained_model(every_kind: list[SearchTask]) -> None:
+    rows, cycles = _rows(every_kind[:1])
+    before = cycles * 1e-9 * np.exp2(rows[:, NAMES.index("unroll")])
+    now = before * np.exp2(0.5 * rows[:, NAMES.index("vectors")])
+    pretrained = train(rows, np.log2(before / cycles), np.ones(len(rows)))
+    model = CostModel(pretrained=pretrained)
+    np.testing.assert_allclose(model.predict(rows.tolist(), cycles.tolist()), before, rtol=0.1)
+    for row, c, s in zip(rows[:60], cycles[:60], now[:60], strict=True):
+        model.add("task", row, c, s)
+    model.update()
+    predicted = model.predict(rows[60:].tolist(), cycles[60:].tolist())
+    assert abs(np.log2(predicted / now[60:])).mean() < 0.3 * abs(np.log2(before[60:] / now[60:])).mean()
+
+
+def test_training_on_records(tmp_path: Path, every_kind: list[SearchTask]) -> None:
+    task = every_kind[0]
+    with Records(tmp_path / "r.db") as records:
+        run = records.begin("key", "{}")
+        records.add_task(task.name, task.shape, task.flops, task.text)
+        for k, point in enumerate(sample_points(task, 120, random.Random(0))):
+            candidate, values = task.candidate(point), task.values(point)
+            trial = Trial("measured", (1e-3 * values["vectors"] + 1e-6 * k,))
+            records.add(run, [Record(task.name, "cpu", 2, candidate, trial, float(k), trial.seconds)])
+    programs = training.programs_of([tmp_path / "r.db"], machine_of(TARGET), "cpu")
+    assert len(programs.seconds) == 120
+    assert programs.throughput.max() == 1.0
+    mask = training.held_out(programs, 0.5)
+    test = programs.some(mask)
+    found = training.accuracy(test, test.cycles * np.exp2(training.fit(programs.some(~mask)).predict(test.rows)))
+    unlearned = training.accuracy(test, test.cycles * np.median(test.seconds / test.cycles))
+    assert found.pairs > max(0.8, unlearned.pairs)
+    assert found.rmse < 0.5 * unlearned.rmse
+    assert training.accuracy(test, test.seconds).pairs == 1.0
+    assert training.accuracy(test, 1 / test.seconds).pairs == 0.0
+    assert training.held_out(programs, 1.0, whole_tasks=True).all()
+    assert len(training.programs_of([tmp_path / "r.db"], machine_of(TARGET), "other").seconds) == 0
 
 
 def test_a_model_is_stored_as_plain_arrays(tmp_path: Path, every_kind: list[SearchTask]) -> None:

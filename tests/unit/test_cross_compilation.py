@@ -1,5 +1,6 @@
 """A library for AArch64, made here: its form always, its numbers where an emulator is installed."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -41,9 +42,13 @@ def test_it_is_a_library_for_aarch64(library: Path) -> None:
     assert "DYN" in head
 
 
-def test_kernels_use_vectors(network: Path, tmp_path: Path) -> None:
-    compile_for(network, tmp_path / "arm.s", "neoverse-n1", "asm")
-    assert (tmp_path / "arm.s").read_text().count("fmla\tv") > 100
+@pytest.mark.parametrize(("target", "registers"), [("neoverse-n1", "v"), ("neoverse-v1", "z"), ("a64fx", "z")])
+def test_kernels_use_vectors(network: Path, tmp_path: Path, target: str, registers: str) -> None:
+    """NEON's registers are v0 to v31, SVE's z0 to z31."""
+    compile_for(network, tmp_path / "arm.s", target, "asm")
+    found = re.findall(r"\tfm(?:la|ad)\t([vz])\d", (tmp_path / "arm.s").read_text())
+    assert found.count(registers) > 100
+    assert found.count(registers) > 0.9 * len(found)
 
 
 def test_it_computes_the_same_under_an_emulator(network: Path, library: Path, tmp_path: Path) -> None:

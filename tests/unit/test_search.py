@@ -14,7 +14,14 @@ from ansorc.compiler.search.evolution import Evolution, evolve
 from ansorc.compiler.search.mutate import mutate
 from ansorc.compiler.search.policy import POLICIES, SearchSettings
 from ansorc.compiler.search.sample import default_points, sample_points
-from ansorc.compiler.search.scheduler import Progress, Scheduler, total_latency
+from ansorc.compiler.search.scheduler import (
+    Progress,
+    Scheduler,
+    required_latency,
+    settled_latency,
+    speedup,
+    total_latency,
+)
 from ansorc.compiler.search.task import Point, SearchTask
 from ansorc.compiler.search.tuner import Budget, Settings, Tuned, tune
 from ansorc.compiler.sketch.candidate import Candidate
@@ -107,10 +114,29 @@ def test_the_budget_is_kept_and_no_candidate_comes_twice(several: list[SearchTas
 
 
 @pytest.mark.parametrize("policy", list(POLICIES))
-def test_every_policy_finds_something(product: SearchTask, policy: str) -> None:
+def test_every_policy_finds_something(several: list[SearchTask], policy: str) -> None:
     inventor = Inventor()
-    default = invented_seconds(product.candidate(default_points(product)[0]))
-    assert _tune([product], inventor, 40, policy=policy).seconds[product.name] < default
+    tuned = _tune(several, inventor, 96, policy=policy)
+    assert len(set(inventor.asked)) == len(inventor.asked) == 96
+    for task in several:
+        assert tuned.seconds[task.name] <= invented_seconds(task.candidate(default_points(task)[0]))
+    assert any(tuned.seconds[t.name] < invented_seconds(t.candidate(default_points(t)[0])) for t in several)
+
+
+def test_a_limited_space_varies_tiles_and_chunks_alone(several: list[SearchTask]) -> None:
+    inventor = Inventor()
+    _tune(several[:1], inventor, 48, policy="limited-space")
+    (task,) = several[:1]
+    default = default_points(task)[0]
+    asked = [p for _, c in inventor.asked if (p := task.point(c)) is not None][len(task.spaces) :]
+    space = task.spaces[default.space]
+    assert len(asked) > 20
+    for point in asked:
+        assert point.space == default.space
+        changed = {
+            d.role for d, new, old in zip(space.decisions, point.values, default.values, strict=True) if new != old
+        }
+        assert changed <= {"tile", "parallel", "unroll", "location"}
 
 
 def test_the_model_learns_what_the_search_measured(product: SearchTask) -> None:
@@ -188,6 +214,22 @@ def test_the_gradient_goes_where_most_is_won(several: list[SearchTask]) -> None:
     assert _scheduler(still, falling, strategy="round-robin").choose() == 0
     assert _scheduler(_progress(a, 1.0, 1.0), _progress(b, 1.0, 1.0), weights=(1.0, 10.0)).choose() == 1
     assert _scheduler(_progress(a, 1.0, 1.0), _progress(b, inf)).choose() == 1
+
+
+def test_objectives_of_several_networks() -> None:
+    networks, seconds = ((1.0, 2.0), (0.0, 3.0)), (2.0, 5.0)
+    assert total_latency(*networks)(seconds) == 12 + 15
+    assert required_latency(networks, (20.0, 10.0))(seconds) == 20 + 15
+    assert speedup(networks, (24.0, 60.0))(seconds) == pytest.approx(-(8**0.5))
+    assert settled_latency(networks, lambda k: (4.0, 0.0)[k])(seconds) == 4 + 10 + 15
+
+
+def test_nothing_is_won_beyond_what_is_required(several: list[SearchTask]) -> None:
+    fast, slow = _progress(several[0], 1.0, 0.9), _progress(several[2], 1.0, 0.99)
+    objective = required_latency(((1.0, 0.0), (0.0, 1.0)), (5.0, 0.1))
+    scheduler = Scheduler((fast, slow), objective, random.Random(0), epsilon=0.0)
+    assert scheduler.gradient(0) == 0.0
+    assert scheduler.choose() == 1
 
 
 def test_settings_are_checked() -> None:

@@ -24,6 +24,8 @@ def test_avx512_uses_whole_vectors() -> None:
         ("znver4", "x86_64", 512),
         ("apple-m1", "aarch64", 128),
         ("neoverse-n1", "aarch64", 128),
+        ("neoverse-v1", "aarch64", 256),
+        ("a64fx", "aarch64", 512),
         ("x86_64-linux-gnu", "x86_64", 128),
         ("aarch64-linux-gnu", "aarch64", 128),
     ],

@@ -4,6 +4,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +178,43 @@ def test_ansorc_records(tuned: tuple[Path, Path], tmp_path: Path) -> None:
     wrong = _run("records", "import", str(lines), str(tmp_path / "new.db"))
     assert wrong.returncode == 1
     assert "line 9" in wrong.stderr
+
+
+class Page(HTMLParser):
+    """What a page has, and what it would load."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.loads: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in ("meta", "circle", "path"):
+            self.open.append(tag)
+        self.loads += [str(v) for k, v in attrs if k in ("src", "href") and not str(v).startswith("#")]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_report_stands_alone(tuned: tuple[Path, Path], tmp_path: Path) -> None:
+    _, path = tuned
+    output = tmp_path / "report.html"
+    done = _run("tune", "report", str(path), "-o", str(output))
+    assert done.returncode == 0, done.stderr
+    page = Page()
+    page.feed(output.read_text())
+    assert page.open == []
+    assert page.loads == []
+    assert page.tags.count("svg") == 1
+    assert page.tags.count("circle") == 8
+    assert "8 trials of 1 tasks" in output.read_text()
+    assert _run("tune", "report", str(tmp_path / "missing.db")).returncode == 1
 
 
 def test_damaged_records_are_recovered(tuned: tuple[Path, Path], tmp_path: Path) -> None:
