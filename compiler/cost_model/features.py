@@ -6,14 +6,14 @@ the base 2; a number that a kind does not have is negative.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from math import log2, prod
 from typing import Any
 
 from ansorc.compiler.sketch.kind import TaskSpace
 from ansorc.compiler.sketch.kinds import SKETCHED
-from ansorc.compiler.sketch.properties import Properties
+from ansorc.compiler.sketch.properties import COMPILE_SECONDS, COMPILE_SECONDS_A_BYTE, Properties
 
 NONE = -1.0
 DECIDED = (
@@ -37,6 +37,7 @@ NAMES = (
 )  # fmt: skip
 """The columns."""
 KINDS = tuple(SKETCHED)
+CODE_BYTES = NAMES.index("code_bytes")
 
 
 def features(space: TaskSpace[Any], values: Mapping[str, int], threads: int) -> tuple[list[float], float]:
@@ -58,6 +59,11 @@ def features(space: TaskSpace[Any], values: Mapping[str, int], threads: int) -> 
         machine.vector_bytes, machine.vector_registers, log2(machine.l1_bytes), log2(machine.l2_bytes), threads,
     ]  # fmt: skip
     return row, cycles
+
+
+def compile_seconds(row: Sequence[float]) -> float:
+    """Return what a candidate is estimated to take to compile, by its row."""
+    return COMPILE_SECONDS + COMPILE_SECONDS_A_BYTE * (2 ** row[CODE_BYTES] - 1)
 
 
 def estimated_cycles(parts: Mapping[str, float]) -> float:

@@ -7,12 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ansorc.compiler.cost_model.boosted_trees import CostModel
-from ansorc.compiler.cost_model.features import features
+from ansorc.compiler.cost_model.features import compile_seconds, features
 from ansorc.compiler.errors import InvalidOptionError
 from ansorc.compiler.measuring.trial import Trial
 from ansorc.compiler.search.evolution import Evolution, evolve
 from ansorc.compiler.search.sample import default_points, sample_points
 from ansorc.compiler.search.task import Point, SearchTask
+
+SURCHARGE = 0.1
+"""A candidate that takes a second longer to compile has to promise to be so much faster: meanwhile others are tried."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +82,10 @@ class TaskSearch:
         self.model.add(self.task.name, row, cycles, seconds)
 
     def score(self, task: SearchTask, points: Sequence[Point]) -> Sequence[float]:
-        """Return predicted seconds of points."""
+        """Return predicted seconds of points, with a surcharge for what takes long to compile."""
         known = [features(task.spaces[p.space], task.values(p), self.threads) for p in points]
-        return self.model.predict([row for row, _ in known], [cycles for _, cycles in known]).tolist()
+        predicted = self.model.predict([row for row, _ in known], [cycles for _, cycles in known])
+        return [s * (1 + SURCHARGE * compile_seconds(row)) for s, (row, _) in zip(predicted, known, strict=True)]
 
     def fastest(self, share: float) -> list[Point]:
         """Return the fastest measured points: at most `share` of a population."""
