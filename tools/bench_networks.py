@@ -60,8 +60,9 @@ COLUMNS = {  # title: format, one for each field of NetworkFigures
 @click.command()
 @click.argument("models", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--threads", default=0, help="Threads of both engines [default: all cores].")
+@click.option("--records", metavar="FILE", help="Compile with the best schedules of these records.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object a line.")
-def networks(models: tuple[Path, ...], threads: int, as_json: bool) -> None:
+def networks(models: tuple[Path, ...], threads: int, records: str | None, as_json: bool) -> None:
     """Compile each of MODELS by the command line, load it without the compiler, compare with onnxruntime.
 
     Inputs are standard normal numbers, and 0 or 1 for integers. Runs of both engines alternate:
@@ -71,7 +72,7 @@ def networks(models: tuple[Path, ...], threads: int, as_json: bool) -> None:
         click.echo(processor())
         click.echo(" ".join(re.sub(r"\.\d.", "", form).format(title) for title, form in COLUMNS.items()))
     for model in models:
-        figures = measure_network(model, threads or len(psutil.Process().cpu_affinity() or [0]))
+        figures = measure_network(model, threads or len(psutil.Process().cpu_affinity() or [0]), records)
         if as_json:
             click.echo(json.dumps(asdict(figures)))
         else:
@@ -79,16 +80,17 @@ def networks(models: tuple[Path, ...], threads: int, as_json: bool) -> None:
             click.echo(" ".join(form.format(value) for form, value in zip(COLUMNS.values(), values, strict=True)))
 
 
-def measure_network(model: Path, threads: int) -> NetworkFigures:
+def measure_network(model: Path, threads: int, records: str | None = None) -> NetworkFigures:
     """Measure one ONNX file; needs onnxruntime."""
     import onnxruntime
 
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "model.so"
         environment = {"XDG_CACHE_HOME": folder}
-        cold, peak = _run_compiler(model, library, ["--no-cache"], environment)
-        _run_compiler(model, library, [], environment)
-        cached, _ = _run_compiler(model, library, [], environment)
+        flags = [] if records is None else ["--records", records]
+        cold, peak = _run_compiler(model, library, [*flags, "--no-cache"], environment)
+        _run_compiler(model, library, flags, environment)
+        cached, _ = _run_compiler(model, library, flags, environment)
         start = time.perf_counter()
         ours = CompiledModel(library)
         load = time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""Say how long the vectors of a machine with SVE are: LLVM then computes fixed vectors of that length in its registers."""
+"""Say how long the vectors of a machine with SVE are: LLVM then computes fixed vectors in its registers."""
 
 from __future__ import annotations
 
