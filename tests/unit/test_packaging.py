@@ -95,7 +95,13 @@ def test_pip_installs_the_command(wheels: tuple[Path, Path], tmp_path: Path) -> 
     installed = tmp_path / "installed"
     options = ["--quiet", "--no-deps", "--no-index", "--disable-pip-version-check", "--target", str(installed)]
     subprocess.run([sys.executable, "-m", "pip", "install", *options, str(wheels[0])], check=True)
-    assert {p.name for p in (installed / "bin").iterdir()} == {"ansorc", "ansorc-opt", "ansorc-bench"}
+    assert {p.name for p in (installed / "bin").iterdir()} == {
+        "ansorc",
+        "ansorc-opt",
+        "ansorc-bench",
+        "ansorc-tune",
+        "ansorc-records",
+    }
     assert {"pool.c", "model.c", "ansorc.h"} <= {p.name for p in (installed / "ansorc/runtime/native").iterdir()}
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     for command in ([sys.executable, "-P", "-m", "ansorc"], [sys.executable, str(installed / "bin/ansorc")]):
