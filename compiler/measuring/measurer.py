@@ -58,6 +58,8 @@ class _Prepared:
     """Seconds of the anchor in the first batch."""
     measured: dict[str, Trial] = field(default_factory=dict[str, Trial])
     """Trials by digest of the object, as they were timed."""
+    codes: dict[Candidate, TaskCode] = field(default_factory=dict[Candidate, TaskCode])
+    """What was compiled."""
 
 
 class LocalMeasurer:
@@ -83,6 +85,8 @@ class LocalMeasurer:
         ready = self._prepare(task)
         jobs = [Job(str(k), self._job(task, c)) for k, c in enumerate(candidates)]
         built = self._builders.run(jobs, timeout=COMPILE_TIMEOUT)
+        made = ((c, r) for c, r in zip(candidates, built, strict=True) if c is not None and r.failure is None)
+        ready.codes.update((c, r.value) for c, r in made)
         before = self._anchor(task, ready)
         trials = self._run_all(task, ready, built, best)
         after = self._anchor(task, ready)
@@ -98,19 +102,21 @@ class LocalMeasurer:
 
         Memory lies differently in each process, and one object can be 1.6 times slower in one than in another.
         """
-        jobs = [Job("", self._job(task, c)) for task, candidates in finalists for c in candidates]
-        built = iter(self._builders.run(jobs, timeout=COMPILE_TIMEOUT))
-        results = [[next(built) for _ in candidates] for _, candidates in finalists]
-        times = [[list[float]() for _ in made] for made in results]
+        wanted = [(task, c) for task, candidates in finalists for c in candidates]
+        missing = [(task, c) for task, c in wanted if c not in self._prepare(task).codes]
+        jobs = [Job("", self._job(task, c)) for task, c in missing]
+        for (task, c), result in zip(missing, self._builders.run(jobs, timeout=COMPILE_TIMEOUT), strict=True):
+            if result.failure is None:
+                self._prepare(task).codes[c] = result.value
+        times = [[list[float]() for _ in candidates] for _, candidates in finalists]
         for _ in range(CONFIRMING_PROCESSES):
             with WorkerPool(runner.ENTRY, 1) as fresh:
-                for (task, _), made, mine in zip(finalists, results, times, strict=True):
-                    kept = [k for k, r in enumerate(made) if r.failure is None]
+                for (task, candidates), mine in zip(finalists, times, strict=True):
+                    ready = self._prepare(task)
+                    kept = [k for k, c in enumerate(candidates) if c in ready.codes]
+                    codes = [ready.codes[candidates[k]] for k in kept]
                     for _ in range(CONFIRMING_ROUNDS):
-                        codes = [made[k].value for k in kept]
-                        for k, trial in zip(
-                            kept, self._run(task, self._prepare(task), codes, None, fresh), strict=True
-                        ):
+                        for k, trial in zip(kept, self._run(task, ready, codes, None, fresh), strict=True):
                             mine[k] += trial.times
         return [[tuple(t) for t in mine] for mine in times]
 

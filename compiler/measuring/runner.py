@@ -21,6 +21,8 @@ Array = NDArray[Any]
 ENTRY = "ansorc.compiler.measuring.runner:run"
 TOLERANCE = 1e-4
 """Of the largest result: between two orders of summing f32, and Winograd's rounding."""
+KEPT_BYTES = 1 << 30
+"""Of data of tasks: a search comes back to them."""
 REPEAT_SECONDS = 0.004
 FEWEST, MOST = 3, 9
 """Repeats of a candidate; the more, the nearer it comes to the best."""
@@ -58,34 +60,46 @@ class Ran:
         return not self.error <= TOLERANCE
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Known:
-    """The task that this process ran last."""
+    """A task that this process has run."""
 
-    key: tuple[str, int, int]
     arguments: list[Array]
     expected: Array
 
+    @property
+    def bytes(self) -> int:
+        return sum(x.nbytes for x in (*self.arguments, self.expected))
 
-_known: _Known | None = None
+
+_known: dict[tuple[str, int, int], _Known] = {}
+"""The tasks that ran last, the latest at the end."""
 
 
 def run(job: RunJob) -> Ran:
     """Compare and time one candidate; the entry of the process."""
-    global _known
-    key = (job.text, job.seed, job.threads)
-    if _known is None or _known.key != key:
-        _known = None
-        plain = runnable(job.text, job.reference, job.target)
-        arguments = plain.random_arguments(np.random.default_rng(job.seed))
-        _known = _Known(key, arguments, plain.run(arguments, job.threads).copy())
+    known = _task(job)
     task = runnable(job.text, job.code, job.target)
-    buffers = task.buffers(_known.arguments)
+    buffers = task.buffers(known.arguments)
     task.kernel.run(buffers, job.threads)
-    error = difference(buffers[len(_known.arguments)], _known.expected)
+    error = difference(buffers[len(known.arguments)], known.expected)
     if not error <= TOLERANCE:
         return Ran(error=error)
     return Ran(_times(task, buffers, job.threads, job.best), error)
+
+
+def _task(job: RunJob) -> _Known:
+    """Return data of a task, and what its reference makes of it."""
+    key = (job.text, job.seed, job.threads)
+    found = _known.pop(key, None)
+    if found is None:
+        plain = runnable(job.text, job.reference, job.target)
+        arguments = plain.random_arguments(np.random.default_rng(job.seed))
+        found = _Known(arguments, plain.run(arguments, job.threads).copy())
+    while _known and sum(k.bytes for k in _known.values()) + found.bytes > KEPT_BYTES:
+        del _known[next(iter(_known))]
+    _known[key] = found
+    return found
 
 
 def difference(result: Array, expected: Array) -> float:
