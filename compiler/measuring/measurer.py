@@ -23,7 +23,7 @@ COMPILE_TIMEOUT, RUN_TIMEOUT = 15.0, 10.0
 RECYCLE_AFTER = 400
 PLAIN_FLOPS = 1e9
 """Plain loops compute the reference of tasks up to this size; of larger ones the default schedule does."""
-CONFIRMING_PROCESSES, CONFIRMING_ROUNDS = 2, 2
+CONFIRMING_PROCESSES, CONFIRMING_ROUNDS = 2, 1
 DRIFT = 0.05
 """The anchor's times before and after a batch differ by no more on a quiet machine."""
 

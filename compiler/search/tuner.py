@@ -22,7 +22,7 @@ from ansorc.compiler.sketch.candidate import Candidate
 
 FINALISTS = 4
 """How many of a task's fastest are measured once more, in another process, before one is chosen."""
-CONFIRM_SECONDS = 1.7
+CONFIRM_SECONDS = 0.8
 """What that takes for a task, about: it is part of a time budget."""
 
 
