@@ -115,16 +115,24 @@ def link_ir(texts: Sequence[str]) -> str:
 
 
 class LoadedCode:
-    """Objects for this machine, loaded into this process; their functions live as long as the value does."""
+    """Objects for this machine, loaded into this process; their functions live as long as the value does.
+
+    JITLink puts what belongs together side by side. LLVM's older loader asks for memory section by section, and aborts
+    where the sections of one object come to lie more than 2 GiB apart.
+    """
 
     def __init__(self, *objects: bytes) -> None:
         _initialize()
-        machine = llvm.Target.from_default_triple().create_target_machine()
-        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+        self._engine = llvm.create_lljit_compiler(use_jit_link=True)
+        library = llvm.JITLibraryBuilder().add_current_process()
         for code in objects:
-            self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-        self._engine.finalize_object()
+            library.add_object_img(code)
+        self._trackers = [library.link(self._engine, _LIBRARY)]  # code is unloaded with the first that goes
 
     def address(self, name: str) -> int:
         """Return where a function or table starts."""
-        return int(self._engine.get_function_address(name) or self._engine.get_global_value_address(name))
+        self._trackers.append(self._engine.lookup(_LIBRARY, name))
+        return int(self._trackers[-1][name])
+
+
+_LIBRARY = "kernels"
