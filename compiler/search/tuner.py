@@ -22,6 +22,8 @@ from ansorc.compiler.sketch.candidate import Candidate
 
 FINALISTS = 4
 """How many of a task's fastest are measured once more, in another process, before one is chosen."""
+CONFIRMATIONS = 4
+"""How often others may take the place of finalists that were not as fast as they looked."""
 CONFIRM_SECONDS = 0.8
 """What that takes for a task, about: it is part of a time budget."""
 
@@ -207,9 +209,23 @@ class _Tuning:
         return [known[c] for c in candidates]
 
     def _confirm(self) -> None:
-        """Measure the fastest of each task once more: the least of many times is too good to be true."""
-        chosen = [(s, [p for p in s.fastest(1.0) if p in s.trials][:FINALISTS]) for s in self._searches]
-        chosen = [(search, points) for search, points in chosen if points]
+        """Measure the fastest of each task once more: the least of many times is too good to be true.
+
+        So are those of the next ones, where they look faster than what the first really take: they have their turn.
+        """
+        confirmed: set[tuple[str, Point]] = set()
+        for _ in range(CONFIRMATIONS):
+            chosen: list[tuple[TaskSearch, list[Point]]] = []
+            for search in self._searches:
+                fastest = [p for p in search.fastest(1.0) if p in search.trials][:FINALISTS]
+                chosen.append((search, [p for p in fastest if (search.task.name, p) not in confirmed]))
+            chosen = [(search, points) for search, points in chosen if points]
+            if not chosen:
+                return
+            confirmed |= {(search.task.name, p) for search, points in chosen for p in points}
+            self._measure_again(chosen)
+
+    def _measure_again(self, chosen: Sequence[tuple[TaskSearch, Sequence[Point]]]) -> None:
         finalists = [(s.task, [s.task.candidate(p) for p in points]) for s, points in chosen]
         for (search, points), (_, candidates), times in zip(
             chosen, finalists, self._measurer.confirm(finalists), strict=True

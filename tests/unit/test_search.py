@@ -23,7 +23,7 @@ from ansorc.compiler.search.scheduler import (
     total_latency,
 )
 from ansorc.compiler.search.task import Point, SearchTask
-from ansorc.compiler.search.tuner import Budget, Settings, Tuned, tune
+from ansorc.compiler.search.tuner import FINALISTS, Budget, Settings, Tuned, tune
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.tools.workloads import AttentionScores, BatchMatmul, Dense
 from ansorc.tools.workloads_convolution import Convolution
@@ -154,6 +154,18 @@ def test_what_failed_is_never_chosen(product: SearchTask, fate: str) -> None:
     tuned = _tune([product], inventor, 30)
     failed = {c for k, (_, c) in enumerate(inventor.asked, 1) if k % 3 == 0}
     assert tuned.best[product.name] not in failed
+
+
+def test_what_looked_fast_by_luck_is_not_chosen(product: SearchTask, tmp_path: Path) -> None:
+    inventor = Inventor(lucky=True)
+    tuned = _tune([product], inventor, 30, tmp_path / "r.db")
+    assert len(set(inventor.confirmed)) == len(inventor.confirmed) > FINALISTS
+    assert tuned.best[product.name] in inventor.confirmed
+    assert tuned.seconds[product.name] == min(map(invented_seconds, inventor.confirmed))
+    with Records(tmp_path / "r.db") as records:
+        best = records.best(product.name, "machine", 2)
+    assert best is not None
+    assert best.candidate == tuned.best[product.name]
 
 
 def test_a_resumed_search_goes_on_as_if_nothing_had_happened(several: list[SearchTask], tmp_path: Path) -> None:
