@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ansorc.compiler.cost_model.boosted_trees import Trees, shipped
+from ansorc.compiler.cost_model.boosted_trees import Trees
 from ansorc.compiler.errors import InvalidOptionError, NothingToTuneError
 from ansorc.compiler.measuring.measurer import LocalMeasurer
 from ansorc.compiler.options import Options, toolchain
@@ -78,8 +78,7 @@ def search(
     measurer = LocalMeasurer(options.target, threads, options.jobs, options.seed, options.exact)
     try:
         with Records(Path(options.records or default_records(options))) as records:
-            start = trees or shipped(options.target.vector_bits)
-            return tune(tasks, measurer, known, budget, records, watch or _reporting(options), start)
+            return tune(tasks, measurer, known, budget, records, watch or _reporting(options), trees)
     finally:
         measurer.close()
 

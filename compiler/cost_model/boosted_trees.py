@@ -84,12 +84,6 @@ class Trees:
         return Trees(float(raw.pop("base")), **raw)
 
 
-def shipped(vector_bits: int) -> Trees | None:
-    """Return the trees that come with the package for machines with such vectors; None where there are none."""
-    path = Path(__file__).parent / f"pretrained_{vector_bits}.npz"
-    return Trees.load(path) if path.exists() else None
-
-
 def train(rows: Array, residuals: Array, weights: Array, seed: int = 0) -> Trees:
     """Fit trees to `residuals` (log2 of seconds over cycles)."""
     from sklearn.ensemble import HistGradientBoostingRegressor

@@ -11,6 +11,7 @@ from dataclasses import fields
 from math import log2, prod
 from typing import Any
 
+from ansorc.compiler.sketch.analytic import OVERLAP
 from ansorc.compiler.sketch.kind import TaskSpace
 from ansorc.compiler.sketch.kinds import SKETCHED
 from ansorc.compiler.sketch.properties import COMPILE_SECONDS, COMPILE_SECONDS_A_BYTE, Properties
@@ -68,8 +69,6 @@ def compile_seconds(row: Sequence[float]) -> float:
 
 def estimated_cycles(parts: Mapping[str, float]) -> float:
     """Return the greatest of a model's parts and a share of the others: what the models themselves minimise."""
-    from ansorc.compiler.sketch.analytic import OVERLAP
-
     most = max(parts.values())
     return max(1.0, most + OVERLAP * (sum(parts.values()) - most))
 

@@ -21,7 +21,7 @@ def compile_or_not(job: TaskJob) -> TaskCode:
 
 
 def run_or_not(job: RunJob) -> Ran:
-    """Run; a script that says `crash`, `hang` or `garbage` is obeyed."""
+    """Run; code that `compile_with_intent` marked crashes or hangs."""
     if "crash" in job.code.failures:
         os.kill(os.getpid(), signal.SIGSEGV)
     if "hang" in job.code.failures:
