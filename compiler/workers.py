@@ -12,6 +12,7 @@ import importlib
 import os
 import pickle
 import queue
+import resource
 import select
 import signal
 import struct
@@ -83,10 +84,11 @@ class WorkerPool:
     """Processes that call one "module:function", kept between runs; none is started before its first job.
 
     A worker that has done `recycle_after` jobs is replaced (0: never): what leaks inside MLIR or LLVM ends with it.
+    A job that wants more than `memory` bytes (0: any) fails, before the system looks for somebody to kill.
     """
 
-    def __init__(self, function_path: str, count: int, *, recycle_after: int = 0) -> None:
-        self._crew = [_Worker(function_path, recycle_after) for _ in range(count)]
+    def __init__(self, function_path: str, count: int, *, recycle_after: int = 0, memory: int = 0) -> None:
+        self._crew = [_Worker(function_path, recycle_after, memory) for _ in range(count)]
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         # A worker ends with the thread that started it (see _die_with): threads live as long as the pool.
         self._threads = [threading.Thread(target=_serve, args=(w, self._requests), daemon=True) for w in self._crew]
@@ -153,9 +155,10 @@ def _serve(worker: _Worker, requests: queue.SimpleQueue[_Request | None]) -> Non
 class _Worker:
     """A process that lives until it is killed or dies of a job; the next job gets a new one."""
 
-    def __init__(self, function_path: str, recycle_after: int) -> None:
+    def __init__(self, function_path: str, recycle_after: int, memory: int) -> None:
         self.stopped = False
         self._function_path = function_path
+        self._memory = memory
         self._recycle_after = recycle_after
         self._calls = 0
         self._lock = threading.Lock()
@@ -216,7 +219,7 @@ class _Worker:
                 self._calls = 0
                 self._errors = tempfile.TemporaryFile()  # noqa: SIM115 lives as long as the worker
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "ansorc.compiler.workers", str(os.getpid())],
+                    [sys.executable, "-P", "-m", "ansorc.compiler.workers", str(os.getpid()), str(self._memory)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=self._errors,
@@ -285,6 +288,8 @@ def _die_with(parent: int) -> None:
 def _work() -> None:
     """Answer requests on standard input until it ends."""
     _die_with(int(sys.argv[1]))
+    if memory := int(sys.argv[2]):
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     # Keep the pipes to ourselves: what a job prints must not get between the replies.
     requests = os.fdopen(os.dup(0), "rb")
     replies = os.fdopen(os.dup(1), "wb")

@@ -18,32 +18,48 @@ from ansorc.runtime.llvm_binding import LoadedCode
 
 Array = NDArray[Any]
 ALIGNMENT, HUGE_PAGE = 64, 2 << 20
+RED = 0xA5
+"""Every byte of the red zone behind an array: up to the next cache line, and that line. Nobody may write there."""
 
 
 def aligned(shape: Sequence[int], dtype: Any) -> Array:
     """Return an uninitialised C-contiguous array whose memory starts at a cache line."""
     count = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-    raw = np.empty(count + ALIGNMENT, np.uint8)
+    raw = np.empty(ALIGNMENT + count + _red_zone(count), np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
+    raw[start + count : start + count + _red_zone(count)] = RED
     return raw[start : start + count].view(dtype).reshape(shape)
 
 
 def arena(kinds: Sequence[tuple[Sequence[int], Any]]) -> list[Array]:
-    """Return arrays of zeros, one for each shape and dtype, that lie as in a library's arena: one behind the other.
+    """Return arrays of zeros, one for each shape and dtype, that lie as in a library's arena: one behind the other,
+    with a red zone behind each.
 
     Their memory is in huge pages, where the system has any: in small ones, which lie anywhere, it is a matter of luck
     what the second cache can hold at once.
     """
     sizes = [int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize for shape, dtype in kinds]
-    block = mmap.mmap(-1, sum(size + ALIGNMENT for size in sizes) + HUGE_PAGE)
+    length = sum(size + _red_zone(size) for size in sizes) + HUGE_PAGE
+    block = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         block.madvise(mmap.MADV_HUGEPAGE)
     raw = np.frombuffer(block, np.uint8)
     start, made = -raw.ctypes.data % HUGE_PAGE, list[Array]()
     for (shape, dtype), size in zip(kinds, sizes, strict=True):
         made.append(raw[start : start + size].view(dtype).reshape(shape))
-        start += size + -size % ALIGNMENT
+        raw[start + size : start + size + _red_zone(size)] = RED
+        start += size + _red_zone(size)
     return made
+
+
+def intact(array: Array) -> bool:
+    """Whether the red zone behind an array of `aligned` or `arena` is as it was made."""
+    size = _red_zone(array.nbytes)
+    return ctypes.string_at(array.ctypes.data + array.nbytes, size) == bytes([RED]) * size
+
+
+def _red_zone(size: int) -> int:
+    return -size % ALIGNMENT + ALIGNMENT
 
 
 class LoadedKernel:

@@ -84,9 +84,12 @@ def _print_version(context: click.Context, _parameter: click.Parameter, value: b
 )
 @click.option("--trials", type=int, default=0, help="Search schedules first: try so many candidates in all.")
 @click.option("--seconds", type=float, help="Search schedules first, for so long.")
-@click.option("--records", metavar="FILE", help="File of trials: used, and added to by a search.")
+@click.option(
+    "--records", metavar="FILE", help="File of trials: used, and added to by a search; `none`: keep no trials."
+)
 @click.option("--seed", type=int, default=0, help="Of a search.")
 @click.option("--exact", is_flag=True, help="Leave out algorithms that round more (Winograd's).")
+@click.option("--cold", is_flag=True, help="Search schedules for calls that find nothing in the caches.")
 @click.option("--no-cache", is_flag=True, help="Compile every task again.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more; show tracebacks.")
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version)
@@ -105,6 +108,7 @@ def command(
     records: str | None,
     seed: int,
     exact: bool,
+    cold: bool,
     no_cache: bool,
     verbose: bool,
 ) -> None:
@@ -131,6 +135,7 @@ def command(
             records=records,
             seed=seed,
             exact=exact,
+            cold=cold,
             use_cache=not no_cache,
             jobs=usable_cores() if jobs is None and knobs.jobs is None else (jobs or knobs.jobs or 0),
             dump_dir=dump_dir or knobs.dump_dir,

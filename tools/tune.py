@@ -45,7 +45,7 @@ def options_of_a_search(function: Callable[..., None]) -> Callable[..., None]:
     for option in reversed((
         click.option("--trials", type=int, help="Candidates to try in all [default: 1000, unless --seconds]."),
         click.option("--seconds", type=float, help="Search for so long."),
-        click.option("--records", metavar="FILE", help="File of trials [default: records.db in the cache]."),
+        click.option("--records", metavar="FILE", help="File of trials, or none [default: records.db in the cache]."),
         click.option("--threads", type=int, help="Threads that candidates run on [default: all cores]."),
         click.option("--policy", type=click.Choice(list(POLICIES)), default="evolution", show_default=True),
         click.option("--scheduler", type=click.Choice(list(STRATEGIES)), default="gradient", show_default=True),
@@ -54,6 +54,7 @@ def options_of_a_search(function: Callable[..., None]) -> Callable[..., None]:
         click.option("--generations", type=int, default=Evolution().generations, show_default=True),
         click.option("--early-stopping", type=int, help="Give up a task after so many trials without a better one."),
         click.option("--exact", is_flag=True, help="Leave out algorithms that round more (Winograd's)."),
+        click.option("--cold", is_flag=True, help="Empty the caches before every run that is timed."),
         click.option("--model", type=click.Path(path_type=Path), help="Start from what `ansorc-tune train` wrote."),
         click.option("--jobs", type=int, help="Processes that compile [default: all cores]."),
         click.option("--seed", type=int, default=0, show_default=True),
@@ -78,7 +79,7 @@ class Search:
             seconds=None if seconds is None else float(str(seconds)),
             records=None if raw["records"] is None else str(raw["records"]),
             threads=None if raw["threads"] is None else int(str(raw["threads"])),
-            exact=bool(raw["exact"]), seed=int(str(raw["seed"])), **jobs,  # pyright: ignore[reportArgumentType]
+            exact=bool(raw["exact"]), cold=bool(raw["cold"]), seed=int(str(raw["seed"])), **jobs,  # pyright: ignore[reportArgumentType]
         )  # fmt: skip
 
     @property
@@ -200,7 +201,7 @@ def _limits(search: Search) -> Limits:
 
 
 def _tune_one(search: Search, title: str, source: Program, limits: Limits) -> Tuned:
-    path = Path(search.options.records or tuning.default_records(search.options))
+    path = tuning.records_file(search.options)
     start = time.monotonic()
     with Watcher(title, search.options, limits) as watcher:
         tuned = search.run(source, watcher.show)
@@ -208,7 +209,9 @@ def _tune_one(search: Search, title: str, source: Program, limits: Limits) -> Tu
     click.echo("\n".join(result_lines(title, tuned, limits, search.options)))
     rate = tuned.trials / took if took else 0.0
     ended = "interrupted; " if tuned.interrupted else ""
-    click.echo(f"{ended}{tuned.trials} trials in {took:.1f} s ({rate:.1f} a second), kept in {path}")
+    click.echo(
+        f"{ended}{tuned.trials} trials in {took:.1f} s ({rate:.1f} a second){f', kept in {path}' * (path is not None)}"
+    )
     show = search.raw["show"]
     if show is not None:
         options = tuning.with_schedules(search.options, tuned.best)

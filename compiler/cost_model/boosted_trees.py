@@ -7,7 +7,6 @@ its task's best: the search needs to know the good ones apart. Without data it s
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,14 +114,14 @@ class CostModel:
     pretrained: Trees | None = None
     """Trees that were trained before; what is measured now teaches their residual."""
     trees: Trees | None = None
-    rows: list[Sequence[float]] = field(default_factory=list[Sequence[float]])
+    rows: list[Array] = field(default_factory=list[Array])
     cycles: list[float] = field(default_factory=list[float])
     seconds: list[float] = field(default_factory=list[float])
     tasks: list[str] = field(default_factory=list[str])
     trained: int = 0
     """How many rows the trees have seen."""
 
-    def add(self, task: str, row: Sequence[float], cycles: float, seconds: float) -> None:
+    def add(self, task: str, row: Array, cycles: float, seconds: float) -> None:
         """Remember a measured candidate."""
         self.rows.append(row)
         self.cycles.append(cycles)
@@ -146,10 +145,10 @@ class CostModel:
             residuals -= self.pretrained.predict(rows)
         self.trees = train(rows, residuals, weights, self.seed)
 
-    def predict(self, rows: Sequence[Sequence[float]], cycles: Sequence[float]) -> Array:
+    def predict(self, rows: Array, cycles: Array) -> Array:
         """Return predicted seconds; cycles where nothing has been learned."""
-        estimated = np.asarray(cycles)
+        estimated = cycles
         for trees in (self.pretrained, self.trees):
             if trees is not None and len(rows):
-                estimated = estimated * np.exp2(trees.predict(np.asarray(rows)))
+                estimated = estimated * np.exp2(trees.predict(rows))
         return estimated

@@ -1,7 +1,7 @@
 """A candidate in numbers: what its kind's model and its properties say, its decisions, and its task.
 
-All are computed in closed form, without lowering (Ansor needs the lowered program for its 164). Sizes are logarithms to
-the base 2; a number that a kind does not have is negative.
+All are computed in closed form, without lowering (Ansor needs the lowered program for its 164), for a whole population.
+Sizes are logarithms to the base 2; a number that a kind does not have is negative.
 """
 
 from __future__ import annotations
@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from math import log2, prod
+from operator import attrgetter
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ansorc.compiler.sketch.analytic import OVERLAP
 from ansorc.compiler.sketch.kind import TaskSpace
@@ -38,33 +42,52 @@ NAMES = (
 )  # fmt: skip
 """The columns."""
 KINDS = tuple(SKETCHED)
-CODE_BYTES = NAMES.index("code_bytes")
+Array = NDArray[Any]
+_PLACE = {name: k for k, name in enumerate(NAMES)}
+_CODE_BYTES = _PLACE["code_bytes"]
+_properties = attrgetter(*PROPERTIES)
 
 
-def features(space: TaskSpace[Any], values: Mapping[str, int], threads: int) -> tuple[list[float], float]:
-    """Return the row of a legal candidate, and the cycles on one core that its kind's model estimates."""
-    known = space.kind.properties(space.nest, space.machine, values)
-    parts = space.kind.parts(space.nest, space.machine, values)
-    cycles = estimated_cycles(parts)
-    waves = -(-known.chunks // threads)
-    machine = space.machine
-    row = [
-        *_task(space),
-        *(log2(1 + x) for x in vars(known).values()),
-        log2(1 + cycles), log2(1 + waves), waves * threads / known.chunks, log2(1 + known.flops / known.chunks),
-        log2((1 + known.flops) / (1 + known.l2_bytes)), log2((1 + known.flops) / (1 + known.memory_bytes)),
-        log2((1 + known.chunk_footprint) / machine.l2_bytes), log2((1 + known.tile_footprint) / machine.l1_bytes),
-        *(parts[name] / cycles if name in parts else NONE for name in PARTS),
-        *(log2(1 + values[name]) if name in values else NONE for name in DECIDED),
-        *_numbered(values),
-        machine.vector_bytes, machine.vector_registers, log2(machine.l1_bytes), log2(machine.l2_bytes), threads,
-    ]  # fmt: skip
-    return row, cycles
+def features(space: TaskSpace[Any], population: Sequence[Sequence[int]], threads: int) -> tuple[Array, Array]:
+    """Return a row for each legal candidate, and the cycles on one core that its kind's model estimates.
+
+    Candidates are given by the values of the space's decisions, in their order.
+    """
+    rows, cycles = np.full((len(population), len(NAMES)), NONE), np.empty(len(population))
+    if not len(population):
+        return rows, cycles
+    kind, nest, machine = space.kind, space.nest, space.machine
+    names = [d.name for d in space.decisions]
+    known, shares = list[tuple[float, ...]](), list[Mapping[str, float]]()
+    for chosen in population:
+        values = dict(zip(names, chosen, strict=True))
+        known.append(_properties(kind.properties(nest, machine, values)))
+        shares.append(kind.parts(nest, machine, values))
+    for name, value in _constant(space, threads).items():
+        rows[:, _PLACE[name]] = value
+    cycles[:] = [estimated_cycles(parts) for parts in shares]
+    for name in (n for n in PARTS if n in shares[0]):
+        rows[:, _PLACE[f"share of {name}"]] = [parts[name] for parts in shares] / cycles
+    p = dict(zip(PROPERTIES, np.array(known, np.float64).T, strict=True))
+    waves = np.ceil(p["chunks"] / threads)
+    derived = (
+        1 + cycles, 1 + waves, 2 ** (waves * threads / p["chunks"]), 1 + p["flops"] / p["chunks"],
+        (1 + p["flops"]) / (1 + p["l2_bytes"]), (1 + p["flops"]) / (1 + p["memory_bytes"]),
+        (1 + p["chunk_footprint"]) / machine.l2_bytes, (1 + p["tile_footprint"]) / machine.l1_bytes,
+    )  # fmt: skip
+    for name in PROPERTIES:
+        rows[:, _PLACE[name]] = np.log2(1 + p[name])
+    for name, value in zip(DERIVED, derived, strict=True):
+        rows[:, _PLACE[name]] = np.log2(value)
+    decided = np.array(population, np.float64)
+    for name, columns in _columns(names).items():
+        rows[:, _PLACE[name]] = np.log2(1 + np.prod(decided[:, columns], axis=1))
+    return rows, cycles
 
 
-def compile_seconds(row: Sequence[float]) -> float:
-    """Return what a candidate is estimated to take to compile, by its row."""
-    return COMPILE_SECONDS + COMPILE_SECONDS_A_BYTE * (2 ** row[CODE_BYTES] - 1)
+def compile_seconds(rows: Array) -> Array:
+    """Return what candidates are estimated to take to compile, by their rows."""
+    return COMPILE_SECONDS + COMPILE_SECONDS_A_BYTE * (2 ** rows[:, _CODE_BYTES] - 1)
 
 
 def estimated_cycles(parts: Mapping[str, float]) -> float:
@@ -73,23 +96,26 @@ def estimated_cycles(parts: Mapping[str, float]) -> float:
     return max(1.0, most + OVERLAP * (sum(parts.values()) - most))
 
 
-def _task(space: TaskSpace[Any]) -> list[float]:
-    parallel, reductions = space.sketch.parallel, space.sketch.reductions
-    return [
+def _constant(space: TaskSpace[Any], threads: int) -> dict[str, float]:
+    """Return the columns that all candidates of a space share: its task and the machine."""
+    parallel, reductions, machine = space.sketch.parallel, space.sketch.reductions, space.machine
+    task = (
         KINDS.index(space.kind.name), log2(1 + prod(parallel)), log2(1 + parallel[-1]) if parallel else NONE,
         log2(1 + parallel[-2]) if len(parallel) > 1 else NONE, log2(1 + prod(reductions)),
         log2(1 + reductions[-1]) if reductions else NONE, len(parallel) + len(reductions),
-    ]  # fmt: skip
+    )  # fmt: skip
+    known = (
+        machine.vector_bytes, machine.vector_registers, log2(machine.l1_bytes), log2(machine.l2_bytes), threads,
+    )  # fmt: skip
+    return dict(zip((*TASK, *MACHINE), (*task, *known), strict=True))
 
 
-def _numbered(values: Mapping[str, int]) -> list[float]:
-    groups: dict[str, list[int]] = {name: [] for name in NUMBERED}
-    for name, value in values.items():
-        stem, _, number = name.rpartition("_")
-        if stem in groups and number.isdecimal():
-            groups[stem].append(value)
-    row: list[float] = []
-    for found in groups.values():
-        last = found[::-1][:PLACES]
-        row += [log2(1 + v) for v in last] + [NONE] * (PLACES - len(last))
-    return row + [log2(1 + prod(found)) if found else NONE for found in groups.values()]
+def _columns(names: Sequence[str]) -> dict[str, list[int]]:
+    """Return the columns that are made of decisions, and of which: each holds the logarithm of their product."""
+    found = {name: [k] for k, name in enumerate(names) if name in DECIDED}
+    for stem in NUMBERED:
+        numbered = [k for k, n in enumerate(names) if n.rpartition("_")[0] == stem and n.rpartition("_")[2].isdecimal()]
+        found |= {f"{stem}[-{place + 1}]": [k] for place, k in enumerate(numbered[::-1][:PLACES])}
+        if numbered:
+            found[f"all {stem}"] = numbered
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ class Accuracy:
 
 def programs_of(paths: Iterable[Path], machine: Machine, target: str) -> Programs:
     """Read what was measured on a target from records; raises UnusableRecordsError."""
-    names, rows, cycles, seconds = list[str](), list[Sequence[float]](), list[float](), list[float]()
+    names, rows, cycles, seconds = list[str](), list[Array](), list[float](), list[float]()
     for path in paths:
         with Records(path, create=False) as records:
             tasks: dict[str, SearchTask] = {}
@@ -83,7 +83,7 @@ def programs_of(paths: Iterable[Path], machine: Machine, target: str) -> Program
                 point = task.point(record.candidate) if task is not None else None
                 if task is None or point is None or record.seconds is None:
                     continue
-                row, estimated = features(task.spaces[point.space], task.values(point), record.threads)
+                (row,), (estimated,) = features(task.spaces[point.space], [point.values], record.threads)
                 names.append(f"{record.task} {record.threads}")
                 rows.append(row)
                 cycles.append(estimated)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
 
 from ansorc.compiler.errors import TaskFailedError
 from ansorc.compiler.measuring import runner
@@ -19,8 +22,11 @@ from ansorc.compiler.task_job import TaskCode, TaskJob
 from ansorc.compiler.tasks import ENTRY
 from ansorc.compiler.workers import Job, JobResult, WorkerPool
 
+Array = NDArray[Any]
 COMPILE_TIMEOUT, RUN_TIMEOUT = 15.0, 10.0
 RECYCLE_AFTER = 400
+MEMORY_SHARE = 0.6
+"""Of the machine's memory: what the compiling processes may want together, and what the running one may."""
 PLAIN_FLOPS = 1e9
 """Plain loops compute the reference of tasks up to this size; of larger ones the default schedule does."""
 CONFIRMING_PROCESSES, CONFIRMING_ROUNDS = 2, 1
@@ -56,6 +62,8 @@ class _Prepared:
     anchor: TaskCode
     first_anchor: float | None = None
     """Seconds of the anchor in the first batch."""
+    expected: Array | None = None
+    """What the reference computes, once a fresh process had to be told."""
     measured: dict[str, Trial] = field(default_factory=dict[str, Trial])
     """Trials by digest of the object, as they were timed."""
     codes: dict[Candidate, TaskCode] = field(default_factory=dict[Candidate, TaskCode])
@@ -63,12 +71,15 @@ class _Prepared:
 
 
 class LocalMeasurer:
-    """Compiles in `jobs` processes and runs in one, on this machine."""
+    """Compiles in `jobs` processes and runs in one, on this machine; `cold`: with nothing in the caches."""
 
-    def __init__(self, target: Target, threads: int, jobs: int, seed: int = 0, exact: bool = False) -> None:
-        self._target, self._threads, self._seed, self._exact = target, threads, seed, exact
-        self._builders = WorkerPool(ENTRY, jobs, recycle_after=RECYCLE_AFTER)
-        self._runner = WorkerPool(runner.ENTRY, 1, recycle_after=RECYCLE_AFTER)
+    def __init__(
+        self, target: Target, threads: int, jobs: int, seed: int = 0, *, exact: bool = False, cold: bool = False
+    ) -> None:
+        self._target, self._threads, self._seed, self._exact, self._cold = target, threads, seed, exact, cold
+        self._memory = int(MEMORY_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        self._builders = WorkerPool(ENTRY, jobs, recycle_after=RECYCLE_AFTER, memory=self._memory // jobs)
+        self._runner = WorkerPool(runner.ENTRY, 1, recycle_after=RECYCLE_AFTER, memory=self._memory)
         self._prepared: dict[str, _Prepared] = {}
 
     def close(self) -> None:
@@ -83,8 +94,7 @@ class LocalMeasurer:
         the first batch, and taken again where it moved in between.
         """
         ready = self._prepare(task)
-        jobs = [Job(str(k), self._job(task, c)) for k, c in enumerate(candidates)]
-        built = self._builders.run(jobs, timeout=COMPILE_TIMEOUT)
+        built = self._build([(task, c) for c in candidates])
         made = ((c, r) for c, r in zip(candidates, built, strict=True) if c is not None and r.failure is None)
         ready.codes.update((c, r.value) for c, r in made)
         before = self._anchor(task, ready)
@@ -104,13 +114,12 @@ class LocalMeasurer:
         """
         wanted = [(task, c) for task, candidates in finalists for c in candidates]
         missing = [(task, c) for task, c in wanted if c not in self._prepare(task).codes]
-        jobs = [Job("", self._job(task, c)) for task, c in missing]
-        for (task, c), result in zip(missing, self._builders.run(jobs, timeout=COMPILE_TIMEOUT), strict=True):
+        for (task, c), result in zip(missing, self._build(missing), strict=True):
             if result.failure is None:
                 self._prepare(task).codes[c] = result.value
         times = [[list[float]() for _ in candidates] for _, candidates in finalists]
         for _ in range(CONFIRMING_PROCESSES):
-            with WorkerPool(runner.ENTRY, 1) as fresh:
+            with WorkerPool(runner.ENTRY, 1, memory=self._memory) as fresh:
                 for (task, candidates), mine in zip(finalists, times, strict=True):
                     ready = self._prepare(task)
                     kept = [k for k, c in enumerate(candidates) if c in ready.codes]
@@ -119,6 +128,13 @@ class LocalMeasurer:
                         for k, trial in zip(kept, self._run(task, ready, codes, None, fresh), strict=True):
                             mine[k] += trial.times
         return [[tuple(t) for t in mine] for mine in times]
+
+    def _build(self, wanted: Sequence[tuple[SearchTask, Candidate | None]]) -> list[JobResult]:
+        """Compile candidates; those that take long begin first, or all but one process would wait for them."""
+        order = sorted(range(len(wanted)), key=lambda k: -_compile_seconds(*wanted[k]))
+        jobs = [Job(str(k), self._job(*wanted[k])) for k in order]
+        results = {r.name: r for r in self._builders.run(jobs, timeout=COMPILE_TIMEOUT)}
+        return [results[str(k)] for k in range(len(wanted))]
 
     def _job(self, task: SearchTask, candidate: Candidate | None) -> TaskJob:
         if candidate is None and self._exact:
@@ -172,12 +188,28 @@ class LocalMeasurer:
         best: float | None,
         pool: WorkerPool | None = None,
     ) -> list[Trial]:
+        expected = None if pool is None else self._expected(task, ready)
         jobs = [
-            Job(str(k), RunJob(task.text, c, ready.reference, self._target, self._threads, self._seed, best))
-            for k, c in enumerate(codes)
+            Job(str(k), replace(self._run_job(task, ready, code), best=best, expected=expected if k == 0 else None))
+            for k, code in enumerate(codes)
         ]
         results = (pool or self._runner).run(jobs, timeout=RUN_TIMEOUT)
         return [_trial(code, r) for code, r in zip(codes, results, strict=True)]
+
+    def _expected(self, task: SearchTask, ready: _Prepared) -> Array | None:
+        """Return what the reference computes; plain loops are too slow to run them in every process."""
+        if ready.expected is None:
+            (result,) = self._runner.run([Job("expected", self._run_job(task, ready, None))], timeout=RUN_TIMEOUT)
+            ready.expected = None if result.failure is not None else result.value.expected
+        return ready.expected
+
+    def _run_job(self, task: SearchTask, ready: _Prepared, code: TaskCode | None) -> RunJob:
+        return RunJob(task.text, code, ready.reference, self._target, self._threads, self._seed, cold=self._cold)
+
+
+def _compile_seconds(task: SearchTask, candidate: Candidate | None) -> float:
+    point = None if candidate is None else task.point(candidate)
+    return 0.0 if candidate is None or point is None else task.spaces[point.space].properties(candidate).compile_seconds
 
 
 def _corrected(trials: list[Trial], ready: _Prepared, anchor: float) -> list[Trial]:
@@ -203,5 +235,5 @@ def _trial(code: TaskCode, result: JobResult) -> Trial:
         return replace(known, fate="run timeout" if late else "crash", reason=result.failure.reason)
     ran: Ran = result.value
     if ran.wrong:
-        return replace(known, fate="wrong answer", reason=f"off by {ran.error:.2g} of the largest result")
+        return replace(known, fate="wrong answer", reason=ran.wrong)
     return replace(known, times=ran.times)

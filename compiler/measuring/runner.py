@@ -6,8 +6,11 @@ The process may die of a candidate; the next one gets a new process, which compu
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ from numpy.typing import NDArray
 from ansorc.compiler.measure import RunnableTask, runnable
 from ansorc.compiler.target import Target
 from ansorc.compiler.task_job import TaskCode
+from ansorc.runtime.kernel_runner import intact
 
 Array = NDArray[Any]
 ENTRY = "ansorc.compiler.measuring.runner:run"
@@ -26,6 +30,9 @@ KEPT_BYTES = 1 << 30
 REPEAT_SECONDS = 0.004
 FEWEST, MOST = 3, 9
 """Repeats of a candidate; the more, the nearer it comes to the best."""
+CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+LARGE_CACHE = 64 << 20
+"""Bytes of the last cache, where the system does not tell."""
 HOPELESS, NEAR = 1.5, 1.1
 """Times of the best: a candidate beyond the first is not repeated; within the second it gets the most repeats."""
 
@@ -36,7 +43,8 @@ class RunJob:
 
     text: str
     """The task."""
-    code: TaskCode
+    code: TaskCode | None
+    """None: only what is expected is asked for."""
     reference: TaskCode
     """Another schedule of the task, that computes what is expected."""
     target: Target
@@ -44,73 +52,101 @@ class RunJob:
     seed: int
     best: float | None = None
     """Seconds of the best so far."""
+    expected: Array | None = None
+    """What the reference computes, where that is known: a new process has no need to run it."""
+    cold: bool = False
+    """Whether every call that is timed finds its data in memory, not in a cache."""
 
 
 @dataclass(frozen=True)
 class Ran:
-    """Times in seconds a call, or how far the result is off."""
+    """Times in seconds a call, or why there are none."""
 
     times: tuple[float, ...] = ()
-    error: float = 0.0
-    """The largest difference over the largest expected number."""
-
-    @property
-    def wrong(self) -> bool:
-        """Whether the result is not what was expected (or not a number)."""
-        return not self.error <= TOLERANCE
+    wrong: str = ""
+    """What is wrong with what it did."""
+    expected: Array | None = None
+    """For a job without code."""
 
 
 @dataclass(frozen=True)
-class _Known:
+class Known:
     """A task that this process has run."""
 
     arguments: list[Array]
-    expected: Array
+    expected: Expected
 
     @property
     def bytes(self) -> int:
-        return sum(x.nbytes for x in (*self.arguments, self.expected))
+        return sum(x.nbytes for x in (*self.arguments, self.expected.values))
 
 
-_known: dict[tuple[str, int, int], _Known] = {}
+_known: dict[tuple[str, int, int], Known] = {}
 """The tasks that ran last, the latest at the end."""
 
 
 def run(job: RunJob) -> Ran:
     """Compare and time one candidate; the entry of the process."""
     known = _task(job)
+    if job.code is None:
+        return Ran(expected=known.expected.values)
     task = runnable(job.text, job.code, job.target)
     buffers = task.buffers(known.arguments)
     task.kernel.run(buffers, job.threads)
-    error = difference(buffers[len(known.arguments)], known.expected)
+    wrong = misdeed(known, buffers, set(job.code.facts.packings))
+    if wrong:
+        return Ran(wrong=wrong)
+    times = _cold_times if job.cold else _times
+    return Ran(times(task, buffers, job.threads, job.best))
+
+
+def misdeed(known: Known, buffers: Sequence[Array], packed: Collection[int]) -> str:
+    """Return what a kernel did that it should not have; empty if nothing."""
+    error = known.expected.difference(buffers[len(known.arguments)])
     if not error <= TOLERANCE:
-        return Ran(error=error)
-    return Ran(_times(task, buffers, job.threads, job.best), error)
+        return f"off by {error:.2g} of the largest result"
+    if not all(map(intact, buffers)):
+        return "it wrote outside of its arrays"
+    for k, argument in enumerate(known.arguments):
+        if k not in packed and not np.array_equal(buffers[k], argument, equal_nan=True):
+            return f"it wrote to its argument {k}"
+    return ""
 
 
-def _task(job: RunJob) -> _Known:
+def _task(job: RunJob) -> Known:
     """Return data of a task, and what its reference makes of it."""
     key = (job.text, job.seed, job.threads)
     found = _known.pop(key, None)
     if found is None:
         plain = runnable(job.text, job.reference, job.target)
         arguments = plain.random_arguments(np.random.default_rng(job.seed))
-        found = _Known(arguments, plain.run(arguments, job.threads).copy())
+        expected = plain.run(arguments, job.threads).copy() if job.expected is None else job.expected
+        found = Known(arguments, Expected(expected))
     while _known and sum(k.bytes for k in _known.values()) + found.bytes > KEPT_BYTES:
         del _known[next(iter(_known))]
     _known[key] = found
     return found
 
 
-def difference(result: Array, expected: Array) -> float:
-    """Return the largest difference over the largest expected number; infinite where a number is missing."""
-    result, expected = np.asarray(result, np.float64), np.asarray(expected, np.float64)
-    finite = np.isfinite(expected)
-    if not np.array_equal(result[~finite], expected[~finite], equal_nan=True):
-        return float("inf")
-    largest = abs(expected[finite]).max(initial=0.0)
-    error = abs(result[finite] - expected[finite]).max(initial=0.0)
-    return float(error / largest) if largest else float(error)
+class Expected:
+    """What results are compared with, many times."""
+
+    def __init__(self, values: Array) -> None:
+        self.values = values
+        self._wide = np.asarray(values, np.float64)
+        finite = np.isfinite(self._wide)
+        self._finite = None if finite.all() else finite
+        self._largest = float(abs(self._wide[finite]).max(initial=0.0))
+
+    def difference(self, result: Array) -> float:
+        """Return the largest difference over the largest expected number; infinite where a number is missing."""
+        wide, finite = self._wide, self._finite
+        if finite is not None:
+            if not np.array_equal(result[~finite], wide[~finite].astype(result.dtype), equal_nan=True):
+                return float("inf")
+            result, wide = result[finite], wide[finite]
+        error = float(abs(result - wide).max(initial=0.0))
+        return error / self._largest if self._largest else error
 
 
 def _times(task: RunnableTask, buffers: Sequence[Array], threads: int, best: float | None) -> tuple[float, ...]:
@@ -127,3 +163,23 @@ def _times(task: RunnableTask, buffers: Sequence[Array], threads: int, best: flo
         if len(times) >= FEWEST and best is not None and middle > NEAR * best:
             break
     return tuple(times)
+
+
+def _cold_times(task: RunnableTask, buffers: Sequence[Array], threads: int, best: float | None) -> tuple[float, ...]:
+    blocks = [np.zeros(2 * _last_cache(), np.uint8) for _ in range(threads)]
+    times: list[float] = []
+    with ThreadPoolExecutor(threads) as cores:
+        while len(times) < MOST:
+            list(cores.map(lambda block: np.add(block, 1, out=block), blocks))  # each core's own caches, too
+            times.append(task.kernel.run(buffers, threads))
+            if best is not None and times[0] > 2 * HOPELESS * best:
+                break
+            if len(times) >= FEWEST and best is not None and statistics.median(times) > HOPELESS * best:
+                break
+    return tuple(times)
+
+
+@cache
+def _last_cache() -> int:
+    sizes = [p.read_text().strip() for p in CACHES.glob("index*/size")]
+    return max((int(s[:-1]) << {"K": 10, "M": 20, "G": 30}[s[-1]] for s in sizes), default=LARGE_CACHE)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ansorc.compiler.measuring.runner import difference as distance
+from ansorc.compiler.measuring.runner import Expected
 from ansorc.runtime.module import CompiledModel
 
 
@@ -17,7 +17,7 @@ def difference(model: CompiledModel, expected: CompiledModel, seed: int = 0) -> 
     generator = np.random.default_rng(seed)
     inputs = {t.name: _random(generator, t.shape, np.dtype(t.dtype)) for t in model.inputs}
     results, wanted = model.run(inputs), expected.run(inputs)
-    errors = {name: distance(results[name], wanted[name]) for name in wanted}
+    errors = {name: Expected(wanted[name]).difference(results[name]) for name in wanted}
     worst = max(errors, key=lambda name: errors[name])
     return worst, errors[worst]
 

@@ -13,7 +13,7 @@ from ansorc.compiler.search.crossover import cross
 from ansorc.compiler.search.mutate import mutate
 from ansorc.compiler.search.task import Point, SearchTask
 
-Score = Callable[[SearchTask, Sequence[Point]], Sequence[float]]
+Score = Callable[[Sequence[Point]], Sequence[float]]
 """Predicted seconds of points, or something that grows with them."""
 
 
@@ -51,7 +51,7 @@ def evolve(
     generation = list(dict.fromkeys(first))
     for number in range(settings.generations + 1):
         fresh = [p for p in generation if p not in known]
-        known.update(zip(fresh, score(task, fresh), strict=True))
+        known.update(zip(fresh, score(fresh), strict=True))
         if number < settings.generations and generation:
             generation = _next(task, generation, known, generator, settings)
     done = set(measured)

@@ -5,15 +5,20 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ansorc.compiler.cost_model.boosted_trees import CostModel
-from ansorc.compiler.cost_model.features import compile_seconds, features
+from ansorc.compiler.cost_model.features import NAMES, compile_seconds, features
 from ansorc.compiler.errors import InvalidOptionError
 from ansorc.compiler.measuring.trial import Trial
 from ansorc.compiler.search.evolution import Evolution, evolve
 from ansorc.compiler.search.sample import default_points, sample_points
 from ansorc.compiler.search.task import Point, SearchTask
 
+Array = NDArray[Any]
 SURCHARGE = 0.1
 """A candidate that takes a second longer to compile has to promise to be so much faster: meanwhile others are tried."""
 
@@ -78,14 +83,21 @@ class TaskSearch:
 
     def learn(self, point: Point, seconds: float) -> None:
         """Let the cost model learn of a measured point."""
-        row, cycles = features(self.task.spaces[point.space], self.task.values(point), self.threads)
-        self.model.add(self.task.name, row, cycles, seconds)
+        rows, cycles = self.describe([point])
+        self.model.add(self.task.name, rows[0], cycles[0], seconds)
 
-    def score(self, task: SearchTask, points: Sequence[Point]) -> Sequence[float]:
+    def score(self, points: Sequence[Point]) -> Sequence[float]:
         """Return predicted seconds of points, with a surcharge for what takes long to compile."""
-        known = [features(task.spaces[p.space], task.values(p), self.threads) for p in points]
-        predicted = self.model.predict([row for row, _ in known], [cycles for _, cycles in known])
-        return [s * (1 + SURCHARGE * compile_seconds(row)) for s, (row, _) in zip(predicted, known, strict=True)]
+        rows, cycles = self.describe(points)
+        return (self.model.predict(rows, cycles) * (1 + SURCHARGE * compile_seconds(rows))).tolist()
+
+    def describe(self, points: Sequence[Point]) -> tuple[Array, Array]:
+        """Return the features of points, and the cycles that analytic models estimate."""
+        rows, cycles = np.empty((len(points), len(NAMES))), np.empty(len(points))
+        for k, space in enumerate(self.task.spaces):
+            mine = [n for n, p in enumerate(points) if p.space == k]
+            rows[mine], cycles[mine] = features(space, [points[n].values for n in mine], self.threads)
+        return rows, cycles
 
     def fastest(self, share: float) -> list[Point]:
         """Return the fastest measured points: at most `share` of a population."""
@@ -116,7 +128,7 @@ def draft_then_verify(search: TaskSearch, count: int, tried: set[Point]) -> list
     settings, task = search.settings, search.task
     size = settings.evolution.population
     sampled = sample_points(task, DRAFTS * size, search.generator, tried)
-    cycles = {p: features(task.spaces[p.space], task.values(p), search.threads)[1] for p in sampled}
+    cycles = dict(zip(sampled, search.describe(sampled)[1].tolist(), strict=True))
     draft = sorted(sampled, key=lambda p: cycles[p])[:size]
     first = [*search.fastest(settings.evolution.measured_ratio), *default_points(task), *draft]
     return evolve(task, first, search.score, count, search.generator, settings.evolution, tried)
@@ -125,7 +137,7 @@ def draft_then_verify(search: TaskSearch, count: int, tried: set[Point]) -> list
 def without_fine_tuning(search: TaskSearch, count: int, tried: set[Point]) -> list[Point]:
     """Return the best of a random sample by the cost model, without evolution (the paper's ablation)."""
     sampled = sample_points(search.task, search.settings.evolution.population, search.generator, tried)
-    scores = dict(zip(sampled, search.score(search.task, sampled), strict=True))
+    scores = dict(zip(sampled, search.score(sampled), strict=True))
     return sorted(sampled, key=lambda p: scores[p])[: max(0, count)]
 
 
@@ -167,7 +179,7 @@ def beam_search(search: TaskSearch, count: int, tried: set[Point]) -> list[Point
                     if whole is not None:
                         grown[Point(k, tuple(whole.values()))] = partial
             points = list(grown)
-            scores = dict(zip(points, search.score(search.task, points), strict=True))
+            scores = dict(zip(points, search.score(points), strict=True))
             found.update(scores)
             beam = [grown[p] for p in sorted(points, key=lambda p: scores[p])[: max(count, BEAM)]]
     return [p for p in sorted(found, key=lambda p: found[p]) if p not in tried][: max(0, count)]

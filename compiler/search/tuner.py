@@ -217,8 +217,9 @@ class _Tuning:
         for _ in range(CONFIRMATIONS):
             chosen: list[tuple[TaskSearch, list[Point]]] = []
             for search in self._searches:
-                fastest = [p for p in search.fastest(1.0) if p in search.trials][:FINALISTS]
-                chosen.append((search, [p for p in fastest if (search.task.name, p) not in confirmed]))
+                fastest = [p for p in search.fastest(1.0) if p in search.trials]
+                first = next((k for k, p in enumerate(fastest) if (search.task.name, p) in confirmed), len(fastest))
+                chosen.append((search, fastest[: min(first, FINALISTS)]))
             chosen = [(search, points) for search, points in chosen if points]
             if not chosen:
                 return

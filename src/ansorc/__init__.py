@@ -34,17 +34,18 @@ def compile(
     records: str | PathLike[str] | None = None,
     seed: int = 0,
     exact: bool = False,
+    cold: bool = False,
     fuse_chains: str = "auto",
 ) -> CompiledModel:
     """Compile an ONNX model for a target and load it.
 
     `target` is `native`, the name of a CPU or a triple. `threads` is the default number of threads
-    (None: the cores that the running process may use). `shapes` gives the inputs with symbolic
-    dimensions their sizes. `trials` (candidates of all tasks
-    together) or `seconds` ask for a search before compiling; `records` is a file of trials, which a search reads and
-    adds to, and whose best schedules are used without one. `exact` leaves out
-    algorithms that round more than the model's operators do. `fuse_chains` says whether attention and
-    other chains of products become one task: `auto` (where models promise a gain), `never` or `always`.
+    (None: the cores that the running process may use). `shapes` gives the inputs with symbolic dimensions their sizes.
+    `trials` (candidates of all tasks together) or `seconds` ask for a search before compiling; `records` is a file of
+    trials, which a search reads and adds to, and whose best schedules are used without one ("none": a search keeps no
+    trials). `exact` leaves out algorithms that round more than the model's operators do. `cold` searches schedules for
+    calls that find their data in memory, not in a cache. `fuse_chains` says whether attention and other chains of
+    products become one task: `auto` (where models promise a gain), `never` or `always`.
     """
     from ansorc.compiler.driver import compile_model
     from ansorc.compiler.options import Options
@@ -59,6 +60,7 @@ def compile(
         records=records,
         seed=seed,
         exact=exact,
+        cold=cold,
         fuse_chains=fuse_chains,
     )
     return compile_model(model, options)

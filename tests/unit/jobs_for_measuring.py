@@ -17,14 +17,16 @@ def compile_or_not(job: TaskJob) -> TaskCode:
         os.kill(os.getpid(), signal.SIGABRT)
     if vectors == 2:
         time.sleep(60)
+    if vectors == 4:
+        bytearray(1 << 40)
     return compile_task(job)
 
 
 def run_or_not(job: RunJob) -> Ran:
     """Run; code that `compile_with_intent` marked crashes or hangs."""
-    if "crash" in job.code.failures:
+    if job.code is not None and "crash" in job.code.failures:
         os.kill(os.getpid(), signal.SIGSEGV)
-    if "hang" in job.code.failures:
+    if job.code is not None and "hang" in job.code.failures:
         time.sleep(60)
     return runner.run(job)
 
@@ -36,3 +38,17 @@ def compile_with_intent(job: TaskJob) -> TaskCode:
         return compile_task(replace(job, text=job.text.replace("arith.addf", "arith.subf")))
     code = compile_task(job)
     return replace(code, failures={1: ("crash",), 2: ("hang",)}.get(vectors, ()))
+
+
+def compile_greedily(job: TaskJob) -> TaskCode:
+    """Compile; one vector makes code that writes a row too many, two that wants more memory than there is."""
+    vectors = job.candidate.values["vectors"] if job.candidate is not None else 0
+    if vectors == 1:
+        return compile_task(replace(job, text=job.text.replace("tensor<24x", "tensor<25x"), candidate=None))
+    code = compile_task(job)
+    if vectors == 2:
+        return replace(code, facts=replace(code.facts, scratch=(*code.facts.scratch, MOST_MEMORY)))
+    return code
+
+
+MOST_MEMORY = 8 << 30

@@ -37,11 +37,12 @@ def every_kind() -> list[SearchTask]:
 def _rows(task_list: list[SearchTask], count: int = ROWS) -> tuple[np.ndarray, np.ndarray]:
     generator = random.Random(0)
     known = [
-        features(task.spaces[p.space], task.values(p), 2)
+        features(space, [p.values for p in points if p.space == k], 2)
         for task in task_list
-        for p in sample_points(task, count // len(task_list), generator)
+        for points in [sample_points(task, count // len(task_list), generator)]
+        for k, space in enumerate(task.spaces)
     ]
-    return np.array([row for row, _ in known]), np.array([cycles for _, cycles in known])
+    return np.concatenate([rows for rows, _ in known]), np.concatenate([cycles for _, cycles in known])
 
 
 def test_features_tell_all_kinds_apart(every_kind: list[SearchTask]) -> None:
@@ -76,12 +77,12 @@ def test_a_model_learns_the_residual(every_kind: list[SearchTask]) -> None:
     rows, cycles = _rows(every_kind[:1])
     seconds = cycles * 1e-9 * np.exp2(rows[:, NAMES.index("unroll")])
     model = CostModel()
-    assert (model.predict(rows.tolist(), cycles.tolist()) == cycles).all()  # nothing learned: the analytic model
+    assert (model.predict(rows, cycles) == cycles).all()  # nothing learned: the analytic model
     half = len(rows) // 2
     for row, c, s in zip(rows[:half], cycles[:half], seconds[:half], strict=True):
         model.add("task", row, c, s)
     model.update()
-    error = np.log2(model.predict(rows[half:].tolist(), cycles[half:].tolist()) / seconds[half:])
+    error = np.log2(model.predict(rows[half:], cycles[half:]) / seconds[half:])
     assert abs(error).mean() < 0.1
     before = model.trees
     model.update()
@@ -95,11 +96,11 @@ def test_what_is_measured_corrects_a_pretrained_model(every_kind: list[SearchTas
     pretrained = train(rows, np.log2(before / cycles), np.ones(len(rows)))
     model = CostModel(pretrained=pretrained)
     # Trees have steps: within 10% they have learned factors of 2 and 4.
-    np.testing.assert_allclose(model.predict(rows.tolist(), cycles.tolist()), before, rtol=0.1)
+    np.testing.assert_allclose(model.predict(rows, cycles), before, rtol=0.1)
     for row, c, s in zip(rows[:60], cycles[:60], now[:60], strict=True):
         model.add("task", row, c, s)
     model.update()
-    predicted = model.predict(rows[60:].tolist(), cycles[60:].tolist())
+    predicted = model.predict(rows[60:], cycles[60:])
     assert abs(np.log2(predicted / now[60:])).mean() < 0.3 * abs(np.log2(before[60:] / now[60:])).mean()
 
 

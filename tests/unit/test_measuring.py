@@ -6,17 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
+from jobs_for_measuring import MOST_MEMORY
 
 from ansorc.compiler.driver import read, to_tasks
+from ansorc.compiler.measure import runnable
 from ansorc.compiler.measuring import measurer, runner
 from ansorc.compiler.measuring.measurer import LocalMeasurer
-from ansorc.compiler.measuring.runner import difference
+from ansorc.compiler.measuring.runner import Expected
 from ansorc.compiler.measuring.trial import FATES, Trial
 from ansorc.compiler.options import Options
 from ansorc.compiler.search.sample import default_points, sample_points
 from ansorc.compiler.search.task import Point, SearchTask, tasks_of
-from ansorc.compiler.task_job import machine_of
+from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
 from ansorc.tools.workloads import Dense
 
 HERE = Path(__file__).parent
@@ -69,11 +72,12 @@ def test_a_failed_compilation_is_a_trial(
     monkeypatch.setattr(measurer, "COMPILE_TIMEOUT", 4.0)
     mine = LocalMeasurer(Options().target, threads=1, jobs=2)
     try:
-        trials = mine.measure(task, [task.candidate(p) for p in _with_vectors(task, 1, 4, 2)], None)
+        trials = mine.measure(task, [task.candidate(p) for p in _with_vectors(task, 1, 8, 2, 4)], None)
     finally:
         mine.close()
-    assert [t.fate for t in trials] == ["compile error", "measured", "compile timeout"]
+    assert [t.fate for t in trials] == ["compile error", "measured", "compile timeout", "compile error"]
     assert "SIGABRT" in trials[0].reason
+    assert "MemoryError" in trials[3].reason
 
 
 def test_a_candidate_that_misbehaves_is_a_trial(task: SearchTask, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,6 +96,44 @@ def test_a_candidate_that_misbehaves_is_a_trial(task: SearchTask, monkeypatch: p
     assert all(t.seconds is None for t in trials[:3])
 
 
+def test_a_candidate_that_takes_what_is_not_its_own_is_a_trial(
+    task: SearchTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measurer, "ENTRY", "jobs_for_measuring:compile_greedily")
+    monkeypatch.setattr(measurer, "MEMORY_SHARE", MOST_MEMORY / 2 / psutil.virtual_memory().total)
+    mine = LocalMeasurer(Options().target, threads=1, jobs=2)
+    try:
+        trials = mine.measure(task, [task.candidate(p) for p in _with_vectors(task, 1, 2, 4)], None)
+    finally:
+        mine.close()
+    assert [t.fate for t in trials] == ["wrong answer", "crash", "measured"]
+    assert "outside" in trials[0].reason
+    assert "memory" in trials[1].reason
+
+
+def test_arguments_are_compared_too(task: SearchTask) -> None:
+    plain = runnable(task.text, compile_task(TaskJob(task.text, "linalg", "object", Options().target)))
+    arguments = plain.random_arguments(np.random.default_rng(0))
+    known = runner.Known(arguments, Expected(plain.run(arguments)))
+    buffers = plain.buffers(arguments)
+    plain.kernel.run(buffers, 1)
+    packed = set(plain.code.facts.packings)
+    assert runner.misdeed(known, buffers, packed) == ""
+    buffers[0][3, 4] += 1
+    assert "argument 0" in runner.misdeed(known, buffers, packed)
+
+
+def test_cold_calls_are_slower(task: SearchTask) -> None:
+    seconds: list[float] = []
+    for cold in (False, True):
+        mine = LocalMeasurer(Options().target, threads=1, jobs=1, cold=cold)
+        (trial,) = mine.measure(task, [task.candidate(default_points(task)[0])], None)
+        mine.close()
+        assert trial.seconds is not None
+        seconds.append(trial.seconds)
+    assert seconds[1] > 1.5 * seconds[0]
+
+
 def test_nothing_is_left_behind(task: SearchTask, local: LocalMeasurer) -> None:
     local.measure(task, [task.candidate(p) for p in default_points(task)], None)
     local.close()
@@ -102,10 +144,13 @@ def test_nothing_is_left_behind(task: SearchTask, local: LocalMeasurer) -> None:
 
 def test_differences() -> None:
     x = np.array([1.0, -4.0, np.inf, np.nan], np.float32)
-    assert difference(x, x) == 0.0
-    assert difference(np.array([1.0, -3.0, np.inf, np.nan]), x) == pytest.approx(0.25)
-    assert difference(np.array([1.0, -4.0, np.nan, np.nan]), x) == np.inf
-    assert not difference(np.array([np.nan, -4.0, np.inf, np.nan]), x) <= 1
+    expected = Expected(x)
+    assert expected.difference(x) == 0.0
+    assert expected.difference(np.array([1.0, -3.0, np.inf, np.nan])) == pytest.approx(0.25)
+    assert expected.difference(np.array([1.0, -4.0, np.nan, np.nan])) == np.inf
+    assert not expected.difference(np.array([np.nan, -4.0, np.inf, np.nan])) <= 1
+    assert not Expected(x[:2]).difference(np.array([1.0, np.nan], np.float32)) <= 1
+    assert Expected(np.zeros(2)).difference(np.array([0.0, 0.5])) == 0.5
 
 
 def test_a_trial_knows_its_median() -> None:

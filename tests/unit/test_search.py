@@ -84,10 +84,10 @@ def test_evolution_beats_sampling(product: SearchTask) -> None:
 
     generator = random.Random(0)
     first = sample_points(product, 64, generator)
-    found = evolve(product, first, lambda _, ps: [seconds(p) for p in ps], 8, generator, Evolution(64, 8))
+    found = evolve(product, first, lambda ps: [seconds(p) for p in ps], 8, generator, Evolution(64, 8))
     assert found == sorted(found, key=seconds)
     assert seconds(found[0]) < min(map(seconds, sample_points(product, 64 * 9, random.Random(1))))
-    again = evolve(product, first, lambda _, ps: [seconds(p) for p in ps], 8, random.Random(2), SMALL, measured=found)
+    again = evolve(product, first, lambda ps: [seconds(p) for p in ps], 8, random.Random(2), SMALL, measured=found)
     assert not set(again) & set(found)
 
 
