@@ -103,7 +103,7 @@ def _with_schedules(source: Program, options: Options) -> Options:
     if source.stage != "linalg":
         raise InvalidStageForTuningError(source.stage)
     if options.searches:
-        return tuning.with_schedules(options, tuning.search(source, options).best)
+        return tuning.with_schedules(options, tuning.search([source], options).best)
     found, coverage = tuning.recorded(source, options)
     for line in tuning.coverage_lines(coverage):
         options.report(line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from ansorc.compiler.options import NO_RECORDS, Options, toolchain
 from ansorc.compiler.program import Program
 from ansorc.compiler.records.database import Records
 from ansorc.compiler.search.policy import SearchSettings
+from ansorc.compiler.search.scheduler import Goal
 from ansorc.compiler.search.task import SearchTask, tasks_of
 from ansorc.compiler.search.tuner import Budget, Event, Settings, Tuned, Watch, tune
 from ansorc.compiler.sketch.candidate import Candidate
@@ -51,7 +53,7 @@ def records_file(options: Options) -> Path | None:
 
 
 def search(
-    source: Program,
+    sources: Sequence[Program],
     options: Options,
     watch: Watch | None = None,
     settings: SearchSettings | None = None,
@@ -59,17 +61,27 @@ def search(
     trees: Trees | None = None,
     strategy: str = "gradient",
     patience: int | None = None,
+    least_gain: float = 0.0,
+    objective: str = "latency",
+    required: Sequence[float] = (),
 ) -> Tuned:
-    """Tune a program of the stage `linalg` on this machine; trials go to the records.
+    """Tune programs of the stage `linalg` together on this machine; trials go to the records.
+
+    `objective` is one of OBJECTIVES; `required` has seconds of each program, for the objective of that name.
 
     Raises NothingToTuneError, InvalidOptionError for another machine's target, UnusableRecordsError.
     """
     if not options.target.native:
         raise InvalidOptionError("target", options.target.cpu, "native: tuning measures on this machine")
-    tasks = tasks_of(source, machine_of(options.target), exact=options.exact)
+    each = [tasks_of(s, machine_of(options.target), exact=options.exact) for s in sources]
+    calls = Counter[str]()
+    for t in (t for tasks in each for t in tasks):
+        calls[t.name] += t.weight
+    tasks = [replace(t, weight=calls[n]) for n, t in {t.name: t for tasks in each for t in tasks}.items()]
     count = sum(bool(t.spaces) for t in tasks)
     if not count:
-        raise NothingToTuneError(source.name, len(tasks))
+        raise NothingToTuneError(sources[0].name, len(tasks))
+    goal = Goal(tuple({t.name: t.weight for t in tasks} for tasks in each), objective, tuple(required))
     threads = options.threads or usable_cores()
     if settings is None:
         settings = SearchSettings(batch=batch_size(options, count))
@@ -78,14 +90,14 @@ def search(
         "cores": usable_cores(), "clock": _clock(), "system": platform.platform(), "tools": toolchain(),
     })  # fmt: skip
     known = Settings(target_key(options.target, cold=options.cold), threads, options.seed, settings, strategy, machine)
-    budget = Budget(options.trials or None, options.seconds, patience)
+    budget = Budget(options.trials or None, options.seconds, patience, least_gain)
     measurer = LocalMeasurer(
         options.target, threads, options.jobs, options.seed, exact=options.exact, cold=options.cold
     )
     try:
         path = records_file(options)
         with nullcontext() if path is None else Records(path) as records:
-            return tune(tasks, measurer, known, budget, records, watch or _reporting(options), trees)
+            return tune(tasks, measurer, known, budget, records, watch or _reporting(options), trees, goal)
     finally:
         measurer.close()
 
@@ -109,9 +121,10 @@ def recorded(source: Program, options: Options) -> tuple[Mapping[str, Candidate]
     return found, coverage
 
 
-def tunable(source: Program, options: Options) -> int:
-    """Count the tasks of a program that have a choice of schedules."""
-    return sum(bool(t.spaces) for t in tasks_of(source, machine_of(options.target), exact=options.exact))
+def tunable(sources: Sequence[Program], options: Options) -> int:
+    """Count the tasks of programs that have a choice of schedules."""
+    machine = machine_of(options.target)
+    return len({t.name for s in sources for t in tasks_of(s, machine, exact=options.exact) if t.spaces})
 
 
 def batch_size(options: Options, tasks: int) -> int:

@@ -6,7 +6,7 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from ansorc.compiler.program import Program
 from ansorc.compiler.records.database import Records
 from ansorc.compiler.search.evolution import Evolution
 from ansorc.compiler.search.policy import POLICIES, SearchSettings
-from ansorc.compiler.search.scheduler import STRATEGIES
+from ansorc.compiler.search.scheduler import OBJECTIVES, STRATEGIES
+from ansorc.compiler.search.task import calls_of
 from ansorc.compiler.search.tuner import Event, Tuned
 from ansorc.compiler.target import parse_target, usable_cores
 from ansorc.compiler.task_job import machine_of
@@ -53,6 +54,8 @@ def options_of_a_search(function: Callable[..., None]) -> Callable[..., None]:
         click.option("--population", type=int, default=Evolution().population, show_default=True),
         click.option("--generations", type=int, default=Evolution().generations, show_default=True),
         click.option("--early-stopping", type=int, help="Give up a task after so many trials without a better one."),
+        click.option("--least-gain", type=click.FloatRange(0, 1), default=0.0, show_default=True,
+                     help="End when the next batch promises less than this share."),
         click.option("--exact", is_flag=True, help="Leave out algorithms that round more (Winograd's)."),
         click.option("--cold", is_flag=True, help="Empty the caches before every run that is timed."),
         click.option("--model", type=click.Path(path_type=Path), help="Start from what `ansorc-tune train` wrote."),
@@ -95,12 +98,15 @@ class Search:
         size = tuning.batch_size(self.options, max(1, tasks)) if batch is None else int(str(batch))
         return SearchSettings(evolution, batch=size, policy=str(self.raw["policy"]))
 
-    def run(self, source: Program, watch: Callable[[Event], None]) -> Tuned:
+    def run(
+        self, sources: Sequence[Program], watch: Callable[[Event], None], objective: str, required: Sequence[float]
+    ) -> Tuned:
         """Search."""
         early = self.raw["early_stopping"]
         return tuning.search(
-            source, self.options, watch, self.settings(tuning.tunable(source, self.options)),
+            sources, self.options, watch, self.settings(tuning.tunable(sources, self.options)),
             trees=self.trees, strategy=str(self.raw["scheduler"]), patience=None if early is None else int(str(early)),
+            least_gain=float(str(self.raw["least_gain"])), objective=objective, required=required,
         )  # fmt: skip
 
 
@@ -145,16 +151,37 @@ def suite(which: str, batch_size: int, **raw: object) -> None:
 
 
 @command.command()
-@click.argument("onnx_file", metavar="MODEL")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the tuned library, too.")
+@click.argument("models", nargs=-1, required=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the tuned library of one MODEL, too.")
+@click.option(
+    "--objective",
+    type=click.Choice(list(OBJECTIVES)),
+    default="latency",
+    show_default=True,
+    help="Of several: the sum of their latencies, what exceeds the `required` ones, or their mean speed.",
+)
+@click.option(
+    "--required",
+    "required_ms",
+    type=float,
+    multiple=True,
+    metavar="MS",
+    help="A latency that is good enough, for each MODEL.",
+)
 @options_of_a_search
-def network(onnx_file: str, output: Path | None, **raw: object) -> None:
-    """Tune all tasks of MODEL, an ONNX file; a scheduler gives trials to those that gain most."""
+def network(
+    models: tuple[str, ...], output: Path | None, objective: str, required_ms: tuple[float, ...], **raw: object
+) -> None:  # fmt: skip
+    """Tune all tasks of each MODEL, an ONNX file; a scheduler gives trials to those that gain most."""
     search = Search(**raw)
+    if output is not None and len(models) > 1:
+        raise InvalidOptionError("--output", output, "one MODEL: compile the others with `ansorc --records`")
     limits = _limits(search)
-    source = to_tasks(read(onnx_file, search.options), search.options)
-    tuned = _tune_one(search, source.name, source, limits)
+    sources = [to_tasks(read(model, search.options), search.options) for model in models]
+    required = [ms / 1e3 for ms in required_ms]
+    tuned = _tune_together(search, " + ".join(s.name for s in sources), sources, limits, objective, required)
     if output is not None:
+        (source,) = sources
         options = tuning.with_schedules(search.options, tuned.best)
         link_tasks(source, compile_tasks(source, "object", options).tasks, options, output)
         click.echo(f"{output} written", err=True)
@@ -201,12 +228,25 @@ def _limits(search: Search) -> Limits:
 
 
 def _tune_one(search: Search, title: str, source: Program, limits: Limits) -> Tuned:
+    return _tune_together(search, title, [source], limits)
+
+
+def _tune_together(
+    search: Search,
+    title: str,
+    sources: Sequence[Program],
+    limits: Limits,
+    objective: str = "latency",
+    required: Sequence[float] = (),
+) -> Tuned:
     path = tuning.records_file(search.options)
     start = time.monotonic()
     with Watcher(title, search.options, limits) as watcher:
-        tuned = search.run(source, watcher.show)
+        tuned = search.run(sources, watcher.show, objective, required)
     took = time.monotonic() - start
     click.echo("\n".join(result_lines(title, tuned, limits, search.options)))
+    if len(sources) > 1:
+        click.echo("\n".join(network_lines(sources, tuned)))
     rate = tuned.trials / took if took else 0.0
     ended = "interrupted; " if tuned.interrupted else ""
     click.echo(
@@ -215,9 +255,10 @@ def _tune_one(search: Search, title: str, source: Program, limits: Limits) -> Tu
     show = search.raw["show"]
     if show is not None:
         options = tuning.with_schedules(search.options, tuned.best)
-        stage = compile_tasks(replace(source, code={n: source.code[n] for n in tuned.best}), str(show), options)
-        for task in stage.tasks.values():
-            click.echo(task.code.decode())
+        for source in sources:
+            chosen = {n: text for n, text in source.code.items() if n in tuned.best}
+            for task in compile_tasks(replace(source, code=chosen), str(show), options).tasks.values():
+                click.echo(task.code.decode())
     return tuned
 
 
@@ -238,6 +279,14 @@ def result_lines(title: str, tuned: Tuned, limits: Limits, options: Options) -> 
         )
         yield from program_lines(json.loads(candidate.to_json()))
     yield f"{title}: {1e3 * total:.4f} ms"
+
+
+def network_lines(sources: Iterable[Program], tuned: Tuned) -> Iterable[str]:
+    """Return what the tasks of each network take together."""
+    for source in sources:
+        calls = calls_of(source.main)
+        together = sum(count * tuned.seconds.get(name, 0.0) for name, count in calls.items())
+        yield f"{source.name}: {1e3 * together:.4f} ms"
 
 
 def program_lines(raw: dict[str, dict[str, object]]) -> Iterable[str]:

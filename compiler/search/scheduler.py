@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, isfinite, prod
 
+from ansorc.compiler.errors import InvalidOptionError
 from ansorc.compiler.search.task import SearchTask
 
 ALPHA, BETA, WINDOW = 0.2, 2.0, 3
@@ -28,22 +29,17 @@ def required_latency(networks: Sequence[Sequence[float]], required: Sequence[flo
     return lambda seconds: sum(max(_latency(calls, seconds), limit) for calls, limit in pairs)
 
 
-def speedup(networks: Sequence[Sequence[float]], reference: Sequence[float]) -> Objective:
-    """Return f3: the negative geometric mean of speed-ups over reference seconds."""
-    pairs = list(zip(networks, reference, strict=True))
+def speedup(networks: Sequence[Sequence[float]]) -> Objective:
+    """Return f3: the negative geometric mean of the networks' speeds.
+
+    Over reference speeds, as the paper has it, it would be the same but for a factor.
+    """
 
     def objective(seconds: Sequence[float]) -> float:
-        ratios = [base / max(_latency(calls, seconds), TINY) for calls, base in pairs]
-        return -(prod(ratios) ** (1 / len(ratios)))
+        speeds = [1 / max(_latency(calls, seconds), TINY) for calls in networks]
+        return -(prod(speeds) ** (1 / len(speeds)))
 
     return objective
-
-
-def settled_latency(networks: Sequence[Sequence[float]], settled: Callable[[int], float]) -> Objective:
-    """Return f4: as f1, but a task whose search has settled at some seconds (else 0) wins nothing by less."""
-    return lambda seconds: sum(
-        w * max(s, settled(k)) for calls in networks for k, (w, s) in enumerate(zip(calls, seconds, strict=True))
-    )
 
 
 def _latency(calls: Sequence[float], seconds: Sequence[float]) -> float:
@@ -65,6 +61,42 @@ class Progress:
     def best(self) -> float | None:
         """Seconds of its best candidate; None where nothing was measured."""
         return self.curve[-1] if self.curve and isfinite(self.curve[-1]) else None
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is minimised, of one network or several.
+
+    The paper's f4, a sum in which tasks that stopped getting better win nothing more, is `latency` where
+    `Budget.patience` ends their search.
+    """
+
+    networks: tuple[Mapping[str, int], ...]
+    """How often each calls every task, by name."""
+    name: str = "latency"
+    """One of OBJECTIVES."""
+    required: tuple[float, ...] = ()
+    """Seconds of each network that are good enough, for `required`."""
+
+    def __post_init__(self) -> None:
+        if self.name not in OBJECTIVES:
+            raise InvalidOptionError("objective", self.name, f"one of {', '.join(OBJECTIVES)}")
+        if (self.name == "required") != bool(self.required) or len(self.required) not in (0, len(self.networks)):
+            count = len(self.networks) if self.name == "required" else 0
+            raise InvalidOptionError("required", len(self.required), f"{count} latencies for objective {self.name}")
+
+    def objective(self, tasks: Sequence[SearchTask]) -> Objective:
+        """Return the function of the seconds of these tasks."""
+        calls = [[float(network.get(t.name, 0)) for t in tasks] for network in self.networks]
+        return OBJECTIVES[self.name](calls, self.required)
+
+
+OBJECTIVES: Mapping[str, Callable[[Sequence[Sequence[float]], Sequence[float]], Objective]] = {
+    "latency": lambda calls, _: total_latency(*calls),
+    "required": required_latency,
+    "speedup": lambda calls, _: speedup(calls),
+}
+"""The paper's f1, f2 and f3, of how often networks call tasks."""
 
 
 @dataclass
@@ -91,6 +123,17 @@ class Scheduler:
         if self.generator.random() < self.epsilon:
             return self.generator.choice(living)
         return min(living, key=lambda k: (self.gradient(k), k))
+
+    def promise(self) -> float:
+        """Return how much better the objective may become with one more batch, over what it is now.
+
+        Infinite while a living task has no result yet.
+        """
+        living = [k for k, p in enumerate(self.tasks) if not p.dead]
+        now = abs(self.objective([p.best or 0.0 for p in self.tasks]))
+        if not living or any(self.tasks[k].best is None for k in living) or not now:
+            return inf if living else 0.0
+        return max(-self.gradient(k) for k in living) / now
 
     def gradient(self, k: int) -> float:
         """Return how the objective would change with one more batch for task `k`: the less, the better."""

@@ -76,7 +76,7 @@ class SearchTask:
 
 def tasks_of(program: Program, machine: Machine, *, exact: bool = False) -> list[SearchTask]:
     """Return the tasks of a program of the stage `linalg`, in its order; `exact` leaves out what rounds more."""
-    weights = _weights(program.main)
+    weights = calls_of(program.main)
     return [task_of_text(n, text, weights.get(n, 1), machine, exact=exact) for n, text in program.code.items()]
 
 
@@ -95,7 +95,8 @@ def _flops(spaces: tuple[TaskSpace[Any], ...]) -> float:
     return 0.0
 
 
-def _weights(main: str) -> Mapping[str, int]:
+def calls_of(main: str) -> Mapping[str, int]:
+    """Return how often the main module of a program calls each of its tasks."""
     from ansorc.compiler.kernel import context
 
     with context(), ir.Location.unknown():

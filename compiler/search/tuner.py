@@ -16,7 +16,7 @@ from ansorc.compiler.measuring.measurer import Measurer
 from ansorc.compiler.measuring.trial import Trial
 from ansorc.compiler.records.database import Record, Records, Run
 from ansorc.compiler.search.policy import SearchSettings, TaskSearch
-from ansorc.compiler.search.scheduler import Progress, Scheduler, total_latency
+from ansorc.compiler.search.scheduler import Goal, Progress, Scheduler
 from ansorc.compiler.search.task import Point, SearchTask
 from ansorc.compiler.sketch.candidate import Candidate
 
@@ -36,6 +36,8 @@ class Budget:
     seconds: float | None = None
     patience: int | None = None
     """Trials of a task without a better one, after which it gets no more."""
+    least_gain: float = 0.0
+    """The share of the objective that the next batch has to promise."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +90,14 @@ def tune(
     records: Records | None = None,
     watch: Watch = lambda _: None,
     trees: Trees | None = None,
+    goal: Goal | None = None,
 ) -> Tuned:
     """Search all tasks that have a space, until the budget is spent; Ctrl-C ends it with the best so far.
 
     The same seed, settings and records give the same candidates in the same order: a run that was interrupted takes
     its trials from the records, and goes on where it stopped.
     """
-    return _Tuning(tasks, measurer, settings, budget, records, watch, trees).run()
+    return _Tuning(tasks, measurer, settings, budget, records, watch, trees, goal).run()
 
 
 class _Tuning:
@@ -107,6 +110,7 @@ class _Tuning:
         records: Records | None,
         watch: Watch,
         trees: Trees | None,
+        goal: Goal | None,
     ) -> None:
         self._measurer, self._settings, self._budget = measurer, settings, budget
         self._records, self._watch = records, watch
@@ -119,9 +123,10 @@ class _Tuning:
             TaskSearch(t, model, settings.threads, settings.search, random.Random(f"{settings.seed} {t.name}"))
             for t in tunable
         ]
+        self._goal = goal or Goal(({t.name: t.weight for t in tunable},))
         self._scheduler = Scheduler(
-            [Progress(t) for t in tunable], total_latency([t.weight for t in tunable]),
-            random.Random(settings.seed), settings.strategy,
+            [Progress(t) for t in tunable], self._goal.objective(tunable), random.Random(settings.seed),
+            settings.strategy,
         )  # fmt: skip
         self._run: Run | None = None
         self._replayed: dict[tuple[str, Candidate], Trial] = {}
@@ -132,7 +137,8 @@ class _Tuning:
         """Take the trials of this run, if it was interrupted, and what was measured before it began."""
         s = self._settings
         model = self._model.pretrained.digest if self._model.pretrained is not None else ""
-        parts = (s.target, s.threads, s.seed, repr(s.search), s.strategy, s.machine, model, [t.name for t in tasks])
+        names = [t.name for t in tasks]
+        parts = (s.target, s.threads, s.seed, repr(s.search), s.strategy, s.machine, model, names, repr(self._goal))
         run = self._run = records.begin(hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32], s.machine)
         self._replayed = {(r.task, r.candidate): r.trial for r in records.of_run(run)}
         for search in self._searches:
@@ -149,6 +155,8 @@ class _Tuning:
         interrupted = False
         try:
             while self._left() > 0 and (k := self._scheduler.choose()) is not None:
+                if self._scheduler.promise() < self._budget.least_gain:
+                    break
                 self._batch(k)
             self._confirm()
         except KeyboardInterrupt:

@@ -15,10 +15,10 @@ from ansorc.compiler.search.mutate import mutate
 from ansorc.compiler.search.policy import POLICIES, SearchSettings
 from ansorc.compiler.search.sample import default_points, sample_points
 from ansorc.compiler.search.scheduler import (
+    Goal,
     Progress,
     Scheduler,
     required_latency,
-    settled_latency,
     speedup,
     total_latency,
 )
@@ -232,8 +232,25 @@ def test_objectives_of_several_networks() -> None:
     networks, seconds = ((1.0, 2.0), (0.0, 3.0)), (2.0, 5.0)
     assert total_latency(*networks)(seconds) == 12 + 15
     assert required_latency(networks, (20.0, 10.0))(seconds) == 20 + 15
-    assert speedup(networks, (24.0, 60.0))(seconds) == pytest.approx(-(8**0.5))
-    assert settled_latency(networks, lambda k: (4.0, 0.0)[k])(seconds) == 4 + 10 + 15
+    assert speedup(networks)(seconds) == pytest.approx(-1 / (12 * 15) ** 0.5)
+    for name, required in (("fastest", ()), ("required", (1.0,)), ("latency", (1.0, 1.0))):
+        with pytest.raises(InvalidOptionError, match=r"objective|required"):
+            Goal(({}, {}), name, required)
+
+
+def test_a_goal_knows_what_each_network_calls(several: list[SearchTask]) -> None:
+    a, b = several[0], several[2]
+    goal = Goal(({a.name: 2}, {a.name: 1, b.name: 3}), "required", (5.0, 1.0))
+    assert goal.objective([a, b])((1.0, 2.0)) == 5 + 7
+
+
+def test_a_search_ends_when_little_is_promised(several: list[SearchTask]) -> None:
+    a, b = several[0], several[2]
+    assert _scheduler(_progress(a, 1.0), _progress(b)).promise() == inf
+    early = _scheduler(_progress(a, 8.0, 4.0), _progress(b, 1.0, 1.0)).promise()
+    late = _scheduler(_progress(a, *[4.0] * 40), _progress(b, *[1.0] * 40)).promise()
+    assert early > 0.1 > late > 0
+    assert _scheduler(_progress(a, 1.0, dead="x")).promise() == 0.0
 
 
 def test_nothing_is_won_beyond_what_is_required(several: list[SearchTask]) -> None:

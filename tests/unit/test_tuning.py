@@ -150,6 +150,31 @@ def test_ansorc_tune_of_a_network(tuned: tuple[Path, Path], tmp_path: Path, laye
     np.testing.assert_allclose(result, layer.reference(), rtol=1e-4, atol=1e-4)
 
 
+def test_networks_are_tuned_together(tuned: tuple[Path, Path], tmp_path: Path) -> None:
+    model, records = str(tuned[0]), tmp_path / "r.db"
+    other = tmp_path / "other.onnx"
+    onnx.save(Dense("D", 8, 32, 64, activation="relu").case(1).model, other)
+    models = ("tune", "network", model, str(other))
+    done = _run(*models, "--trials", "8", "--records", str(records), "--objective", "required", "--required", "1",
+                "--required", "2")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with Records(records, create=False) as stored:
+        assert stored.query("SELECT count(DISTINCT task) FROM trials") == [(2,)]
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()[-3:-1]] == ["layer", "other"]
+    for wrong, said in ((("--required", "1"), "required is 1"), (("-o", str(tmp_path / "x.so")), "one MODEL")):
+        refused = _run(*models, "--trials", "8", "--records", "none", *wrong)
+        assert refused.returncode == 1
+        assert said in refused.stderr
+
+
+def test_no_records_are_kept(layer: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = ansorc.compile(layer.model, trials=4, records="none", threads=1)
+    (result,) = model.run(layer.inputs).values()
+    np.testing.assert_allclose(result, layer.reference(), rtol=1e-4, atol=1e-4)
+    assert not list(tmp_path.rglob("*none*"))
+
+
 def test_workload_names() -> None:
     assert named("matmul-256-512-1024").flops == 2 * 256 * 512 * 1024
     assert named("nhwc-resnet-50.C2.B16").flops == 16 * named("nhwc-resnet-50.C2").flops
