@@ -17,6 +17,7 @@ from ansorc.compiler.measuring.measurer import LocalMeasurer
 from ansorc.compiler.options import NO_RECORDS, Options, toolchain
 from ansorc.compiler.program import Program
 from ansorc.compiler.records.database import Records
+from ansorc.compiler.records.similar import SimilarTasks
 from ansorc.compiler.search.policy import SearchSettings
 from ansorc.compiler.search.scheduler import Goal
 from ansorc.compiler.search.task import SearchTask, tasks_of
@@ -26,6 +27,7 @@ from ansorc.compiler.target import Target, usable_cores
 from ansorc.compiler.task_job import machine_of
 
 CLOCK = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+RECORDS = "records"
 MOST_BATCH, LEAST_BATCH, TRIALS_A_SECOND = 32, 4, 4
 
 
@@ -35,7 +37,7 @@ class Coverage:
 
     task: SearchTask
     source: str
-    """`records`, or why there is none for it."""
+    """RECORDS, or where else it comes from, and why."""
     seconds: float | None = None
 
 
@@ -108,16 +110,21 @@ def recorded(source: Program, options: Options) -> tuple[Mapping[str, Candidate]
     threads, key = options.threads or usable_cores(), target_key(options.target, cold=options.cold)
     found: dict[str, Candidate] = {}
     coverage: list[Coverage] = []
+    machine = machine_of(options.target)
     with Records(Path(options.records), create=False) as records:
-        for task in tasks_of(source, machine_of(options.target), exact=options.exact):
+        similar = SimilarTasks(records, key, threads, machine)
+        for task in tasks_of(source, machine, exact=options.exact):
             best = records.best(task.name, key, threads) if task.spaces else None
-            if best is None:
-                coverage.append(Coverage(task, _missing(task, records)))
-            elif task.point(best.candidate) is None:
+            if best is not None and task.point(best.candidate) is not None:
+                found[task.name] = best.candidate
+                coverage.append(Coverage(task, RECORDS, best.seconds))
+            elif task.spaces and (adapted := similar.adapted(task)) is not None:
+                found[task.name] = adapted.candidate
+                coverage.append(Coverage(task, f"adapted from records of the same operators on {adapted.origin}"))
+            elif best is not None:
                 coverage.append(Coverage(task, "default: its record is a schedule that this version does not have"))
             else:
-                found[task.name] = best.candidate
-                coverage.append(Coverage(task, "records", best.seconds))
+                coverage.append(Coverage(task, _missing(task, records)))
     return found, coverage
 
 
@@ -160,8 +167,12 @@ def network_line(event: Event) -> str:
 
 def coverage_lines(coverage: Sequence[Coverage]) -> list[str]:
     """Return a line for every task: where its schedule comes from."""
-    used = sum(c.source == "records" for c in coverage)
-    lines = [f"{used} of {len(coverage)} tasks have schedules from records"]
+    used = sum(c.source == RECORDS for c in coverage)
+    adapted = sum(c.source.startswith("adapted") for c in coverage)
+    lines = [
+        f"{used} of {len(coverage)} tasks have schedules from records"
+        + (f", {adapted} adapted from those of similar tasks" if adapted else "")
+    ]
     for c in coverage:
         time = f", {1e3 * c.seconds:.4f} ms" if c.seconds is not None else ""
         lines.append(f"  {c.task.name} {c.task.shape} x{c.task.weight}: {c.source}{time}")

@@ -72,6 +72,24 @@ def test_records_of_another_target_say_so(tuned: tuple[Path, Path], layer: Case)
     assert tuning.target_key(Options().target) in coverage[0].source
 
 
+def test_a_near_miss_is_adapted(tuned: tuple[Path, Path]) -> None:
+    _, path = tuned
+    batch = Dense("D", 40, 32, 64, activation="relu").case(1)
+    options = Options(records=path, threads=2)
+    source = to_tasks(read(batch.model, options), options)
+    found, coverage = tuning.recorded(source, options)
+    (candidate,) = found.values()
+    assert candidate.sketch.parallel == (40, 64)
+    (line,) = tuning.coverage_lines(coverage)[1:]
+    assert "adapted from records of the same operators on 24x64 / 32" in line
+    (result,) = ansorc.compile(batch.model, records=path, threads=2).run(batch.inputs).values()
+    np.testing.assert_allclose(result, batch.reference(), rtol=1e-4, atol=1e-4)
+    other = Dense("D", 40, 32, 64, activation="gelu").case(1)  # another operator
+    nothing, why = tuning.recorded(to_tasks(read(other.model, options), options), options)
+    assert not nothing
+    assert why[0].source == "default: no records"
+
+
 def test_other_targets_cannot_be_measured(layer: Case) -> None:
     with pytest.raises(InvalidOptionError, match="tuning measures on this machine"):
         ansorc.compile(layer.model, target="aarch64-linux-gnu", trials=4)
