@@ -18,6 +18,7 @@ from ansorc.compiler.cost_model import training
 from ansorc.compiler.cost_model.boosted_trees import Trees
 from ansorc.compiler.driver import link_tasks, read, to_tasks
 from ansorc.compiler.errors import InvalidOptionError, UnusableRecordsError
+from ansorc.compiler.measuring.measurer import LocalMeasurer
 from ansorc.compiler.options import Options
 from ansorc.compiler.output import whole_file
 from ansorc.compiler.program import Program
@@ -27,14 +28,15 @@ from ansorc.compiler.search.policy import POLICIES, SearchSettings
 from ansorc.compiler.search.scheduler import OBJECTIVES, STRATEGIES
 from ansorc.compiler.search.task import calls_of
 from ansorc.compiler.search.tuner import Event, Tuned
-from ansorc.compiler.target import parse_target, usable_cores
+from ansorc.compiler.target import Target, parse_target, usable_cores
 from ansorc.compiler.task_job import machine_of
 from ansorc.compiler.tasks import compile_tasks
-from ansorc.tools import tune_report
+from ansorc.tools import report_analysis, tune_report
 from ansorc.tools.ansorc import USER_ERRORS
 from ansorc.tools.limits import Limits, measure_limits
 from ansorc.tools.suites import PAPER
 from ansorc.tools.tune_progress import Watcher
+from ansorc.tools.tune_report import Here
 from ansorc.tools.tune_workloads import FAMILIES, examples, named
 
 SUBGRAPHS = ("ConvLayer", "TBS")
@@ -214,13 +216,31 @@ def train(files: tuple[Path, ...], output: Path, hold_out: float, seed: int) -> 
 @command.command()
 @click.argument("records", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True)
-def report(records: Path, output: Path) -> None:
-    """Write a page about RECORDS: curves of all tasks, and each winner beside the default."""
+@click.option("--undo", is_flag=True, help="Measure what each decision of a winner is worth, by taking it back.")
+def report(records: Path, output: Path, undo: bool) -> None:
+    """Write a page about RECORDS: curves of all tasks, a roofline, and each winner beside the default."""
+    target = parse_target("native")
     with Records(records, create=False) as opened:
-        text = tune_report.page(opened)
+        here = Here(tuning.target_key(target), machine_of(target), measure_limits(usable_cores()))
+        if undo:
+            here = replace(here, undone=_undone(opened, here, target))
+        text = tune_report.page(opened, here)
     with whole_file(output) as temporary:
         temporary.write_text(text)
     click.echo(f"{output} written")
+
+
+def _undone(records: Records, here: Here, target: Target) -> dict[str, dict[str, float]]:
+    tasks = [t for t in report_analysis.tasks_of(records) if t.first.target == here.target]
+    found: dict[str, dict[str, float]] = {}
+    for threads in sorted({t.first.threads for t in tasks}):
+        measurer = LocalMeasurer(target, threads, usable_cores())
+        mine = [t for t in tasks if t.first.threads == threads]
+        try:
+            found |= report_analysis.undone(mine, here.machine, measurer, lambda line: click.echo(line, err=True))
+        finally:
+            measurer.close()
+    return found
 
 
 def _limits(search: Search) -> Limits:

@@ -5,77 +5,59 @@ from __future__ import annotations
 import html
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from math import log10
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import exp
+from pathlib import Path
 
-from ansorc.compiler.records.database import Record, Records
+import numpy as np
 
-WIDTH, HEIGHT, MARGIN = 640, 260, 46
+from ansorc.compiler.cost_model import training
+from ansorc.compiler.records.database import Records
+from ansorc.dialect_passes.schedule.machine import Machine
+from ansorc.tools import report_pictures as pictures
+from ansorc.tools.limits import Limits
+from ansorc.tools.report_analysis import TaskTrials, held_out_predictions, intensity, roles_of, tasks_of, wins
+
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 60rem; padding: 1rem; color: #222 }
 table { border-collapse: collapse; width: 100%; display: block; overflow-x: auto }
 th, td { text-align: left; padding: .2rem .7rem .2rem 0; white-space: nowrap }
 th { border-bottom: 1px solid #888 } td.n, th.n { text-align: right }
 svg { width: 100%; height: auto; background: #fafafa } h2 { margin-top: 2.5rem; font-size: 1.1rem }
+h2, p { overflow-wrap: anywhere } .pair { display: grid; gap: 1rem; grid-template-columns: 1fr }
+@media (min-width: 50rem) { .pair { grid-template-columns: 1fr 1fr } }
+@media (max-width: 40rem) { svg text { font-size: 20px } }
 .changed { background: #fff3c4 } .gain { font-weight: 600 } small { color: #666 }
 """
 
 
 @dataclass(frozen=True)
-class TaskTrials:
-    """All trials of one task on one target with so many threads, in order."""
+class Here:
+    """The machine that writes a report: trials of its own target can be looked into."""
 
-    key: str
-    shape: str
-    flops: float
-    records: Sequence[Record]
-
-    @property
-    def measured(self) -> list[Record]:
-        """Those that have a time."""
-        return [r for r in self.records if r.seconds is not None]
-
-    @property
-    def best(self) -> Record:
-        """The fastest."""
-        return min(self.measured, key=lambda r: r.seconds or 0.0)
-
-    @property
-    def first(self) -> Record:
-        """The first one: a search begins with the default schedule."""
-        return self.measured[0]
-
-    @property
-    def gain(self) -> float:
-        """How many times faster the best is than the first."""
-        return (self.first.seconds or 0.0) / (self.best.seconds or 1.0)
+    target: str
+    machine: Machine
+    limits: Limits
+    undone: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
+    """For each task, how many times slower its winner is with a decision taken back."""
 
 
-def tasks_of(records: Records) -> list[TaskTrials]:
-    """Return the tasks that have measured trials, those with most time first."""
-    known = {str(k): (str(s), float(str(f))) for k, s, f in records.query("SELECT key, shape, flops FROM tasks")}
-    groups: dict[tuple[str, str, int], list[Record]] = {}
-    for record in records.every():
-        groups.setdefault((record.task, record.target, record.threads), []).append(record)
-    found = [TaskTrials(k[0], *known.get(k[0], ("", 0.0)), rs) for k, rs in groups.items()]
-    return sorted((t for t in found if t.measured), key=lambda t: -(t.best.seconds or 0.0))
-
-
-def page(records: Records) -> str:
+def page(records: Records, here: Here) -> str:
     """Return the report as HTML."""
     tasks = tasks_of(records)
     machines = [json.loads(str(m)) for (m,) in records.query("SELECT DISTINCT machine FROM runs ORDER BY id")]
     said = sorted({f"{m['processor']}, {m['cores']} cores, {m['system']}" for m in machines if "processor" in m})
     fates = Counter(r.trial.fate for t in tasks for r in t.records)
     title = f"{sum(fates.values())} trials of {len(tasks)} tasks"
+    mine = [t for t in tasks if t.first.target == here.target]
     body = [
         f"<h1>{title}</h1>", *(f"<p>{html.escape(line)}</p>" for line in said),
         "<p>" + ", ".join(f"{count} {html.escape(fate)}" for fate, count in fates.most_common()) + "</p>",
-        overview(tasks), *(section(t) for t in tasks),
+        overview(tasks), *(together(records.path, mine, here) if mine else ()), *(section(t, here) for t in tasks),
     ]  # fmt: skip
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><link rel="icon" href="data:,">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{title}</title><style>{STYLE}</style></head><body>{''.join(body)}</body></html>\n"
     )
@@ -84,63 +66,80 @@ def page(records: Records) -> str:
 def overview(tasks: Iterable[TaskTrials]) -> str:
     """Return the table of all tasks."""
     rows = [
-        f'<tr><td><a href="#{t.key}-{t.first.threads}">{html.escape(t.shape or t.key)}</a></td>'
-        f'<td class="n">{t.first.threads}</td><td class="n">{len(t.records)}</td>'
-        f'<td class="n">{1e3 * (t.first.seconds or 0):.4f}</td><td class="n">{1e3 * (t.best.seconds or 0):.4f}</td>'
-        f'<td class="n gain">{t.gain:.2f}</td><td class="n">{t.flops / (t.best.seconds or 1) / 1e9:.1f}</td>'
-        f"<td>{t.best.candidate.sketch.kind}</td></tr>"
+        [
+            f'<a href="#{t.anchor}">{html.escape(t.shape or t.key)}</a>', t.first.threads, len(t.records),
+            f"{1e3 * (t.first.seconds or 0):.4f}", f"{1e3 * (t.best.seconds or 0):.4f}", f"<b>{t.gain:.2f}</b>",
+            f"{t.flops / (t.best.seconds or 1) / 1e9:.1f}", t.best.candidate.sketch.kind,
+        ]
         for t in tasks
-    ]
+    ]  # fmt: skip
     heads = ("loops", "threads", "trials", "default ms", "best ms", "times faster", "GFLOP/s", "kind")
-    cells = "".join(f'<th class="{"n" * (0 < k < 7)}">{h}</th>' for k, h in enumerate(heads))
-    return f"<table><tr>{cells}</tr>{''.join(rows)}</table>"
+    return _table(heads, rows, numbers=range(1, 7))
 
 
-def section(task: TaskTrials) -> str:
+def together(path: Path, tasks: Sequence[TaskTrials], here: Here) -> Iterable[str]:
+    """Yield what is said of all tasks of this machine: roofline, what won, and how well it was predicted."""
+    spots = [
+        pictures.Spot(x, t.flops / t.best.seconds / 1e9, f"{t.shape}: {1e3 * t.best.seconds:.4f} ms")
+        for t in tasks
+        if (x := intensity(t, here.machine)) is not None and t.flops and t.best.seconds
+    ]
+    if spots:
+        limits, threads = here.limits, max(t.first.threads for t in tasks)
+        alone = threads == 1
+        levels = [(v.name, v.one_core if alone else v.all_cores) for v in limits.levels[-2:]]
+        peak = limits.fma_one_core if alone else limits.fma_all_cores
+        yield "<h2>Roofline</h2>" + pictures.roofline(spots, peak, levels)
+        yield f"<p>Limits as measured with {threads} threads when this page was written. "
+        yield "Winograd's algorithm does fewer operations than are counted: it may lie above the roof.</p>"
+    won = Counter[str]()
+    for t in tasks:
+        won.update(wins(t, roles_of(t.task(here.machine))))
+    if won:
+        total = sum(won.values())
+        rows = [[role, f"{exp(w / len(tasks)):.3f}", f"{100 * w / total:.0f}%"] for role, w in won.most_common()]
+        yield "<h2>What made the best better</h2>"
+        yield "<p>Decisions that changed from one best to the next, by role; several that changed share equally.</p>"
+        yield _table(("role", "times faster, mean of all tasks", "share"), rows, numbers=(1, 2))
+    found = held_out_predictions(path, here.machine, here.target)
+    if found is not None:
+        programs, predicted = found
+        chosen = np.random.default_rng(0).permutation(len(predicted))[:2000]
+        yield "<h2>Predicted and measured</h2>"
+        yield pictures.predictions((1e3 * programs.seconds[chosen]).tolist(), (1e3 * predicted[chosen]).tolist())
+        yield f"<p>Each by a model of the other four fifths: {training.accuracy(programs, predicted)}.</p>"
+
+
+def section(task: TaskTrials, here: Here) -> str:
     """Return what one task has to show: every trial, the best so far, and the winner beside the default."""
     best, first = task.best.candidate, task.first.candidate
-    names = dict.fromkeys([*first.values, *best.values])
-    rows = "".join(
-        f"<tr{' class=changed' * (first.values.get(n) != best.values.get(n))}><td>{html.escape(n)}</td>"
-        f'<td class="n">{first.values.get(n, "")}</td><td class="n">{best.values.get(n, "")}</td></tr>'
-        for n in names
-    )
-    report = task.best.trial
+    worth = here.undone.get(task.anchor, {})
+    rows, marked = list[Sequence[object]](), set[int]()
+    for name in dict.fromkeys([*first.values, *best.values]):
+        if first.values.get(name) != best.values.get(name):
+            marked.add(len(rows))
+        slower = f"{worth[name]:.2f}" if name in worth else ""
+        rows.append([name, first.values.get(name, ""), best.values.get(name, ""), *([slower] if worth else [])])
+    heads = ["decision", f"default ({first.sketch.kind})", f"best ({best.sketch.kind})"]
+    report, seconds = task.best.trial, [r.trial.seconds for r in task.records]
+    trials = range(1, len(seconds) + 1)
     return (
-        f'<h2 id="{task.key}-{task.first.threads}">{html.escape(task.shape)} <small>{task.key}, '
-        f"{task.first.threads} threads</small></h2>{curve(task)}"
+        f'<h2 id="{task.anchor}">{html.escape(task.shape)} <small>{task.key}, {task.first.target}, '
+        f'{task.first.threads} threads</small></h2><div class="pair">{pictures.curve(trials, seconds, "trials")}'
+        f"{pictures.curve(task.elapsed, seconds, 'seconds of search')}</div>"
         f"<p>The best has {report.code_bytes / 1024:.1f} KiB of code and {report.vector_spills} vector spills; it took "
         f"{report.compile_seconds:.2f} s to compile.</p>"
-        f'<table><tr><th>decision</th><th class="n">default ({first.sketch.kind})</th>'
-        f'<th class="n">best ({best.sketch.kind})</th></tr>{rows}</table>'
+        + _table([*heads, *(["times slower with its kind's default"] if worth else [])], rows, (1, 2, 3), marked)
     )
 
 
-def curve(task: TaskTrials) -> str:
-    """Return a picture: a dot for each measured trial, and the line of the best so far; milliseconds on a log scale."""
-    points = [(k, r.trial.seconds) for k, r in enumerate(task.records, 1) if r.trial.seconds is not None]
-    low, high = (log10(1e3 * f(s for _, s in points)) for f in (min, max))
-    high = max(high, low + 0.05)
-    last = max(1, len(task.records))
+def _table(
+    heads: Sequence[str], rows: Sequence[Sequence[object]], numbers: Iterable[int], marked: Iterable[int] = ()
+) -> str:
+    right, changed = set(numbers), set(marked)
 
-    def x(trial: float) -> float:
-        return MARGIN + (WIDTH - 2 * MARGIN) * trial / last
+    def cells(tag: str, row: Sequence[object]) -> str:
+        return "".join(f"<{tag}{' class=n' * (k in right)}>{cell}</{tag}>" for k, cell in enumerate(row))
 
-    def y(seconds: float) -> float:
-        return HEIGHT - MARGIN - (HEIGHT - 1.5 * MARGIN) * (log10(1e3 * seconds) - low) / (high - low)
-
-    dots = "".join(f'<circle cx="{x(k):.1f}" cy="{y(s):.1f}" r="2.2" fill="#8aa" />' for k, s in points)
-    best, line = points[0][1], [f"M{x(points[0][0]):.1f},{y(points[0][1]):.1f}"]
-    for k, s in points[1:]:
-        best = min(best, s)
-        line.append(f"H{x(k):.1f}V{y(best):.1f}")
-    marks = "".join(
-        f'<text x="{MARGIN - 4}" y="{y(10**v / 1e3):.1f}" text-anchor="end" font-size="11">{10**v:.3g}</text>'
-        for v in (low, (low + high) / 2, high)
-    )
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="milliseconds by trial">{dots}'
-        f'<path d="{"".join(line)}" fill="none" stroke="#b30" stroke-width="2" />{marks}'
-        f'<text x="{WIDTH - MARGIN}" y="{HEIGHT - 14}" text-anchor="end" font-size="11">{last} trials</text>'
-        f'<text x="{MARGIN}" y="{HEIGHT - 14}" font-size="11">ms, log scale; line: best so far</text></svg>'
-    )
+    lines = [f"<tr{' class=changed' * (k in changed)}>{cells('td', row)}</tr>" for k, row in enumerate(rows)]
+    return f"<table><tr>{cells('th', heads)}</tr>{''.join(lines)}</table>"

@@ -86,13 +86,17 @@ class Trees:
 def train(rows: Array, residuals: Array, weights: Array, seed: int = 0) -> Trees:
     """Fit trees to `residuals` (log2 of seconds over cycles)."""
     from sklearn.ensemble import HistGradientBoostingRegressor
+    from threadpoolctl import threadpool_limits
 
     varying = np.flatnonzero(rows.max(axis=0) > rows.min(axis=0))  # scikit-learn cannot bin a constant
-    model = HistGradientBoostingRegressor(
+    trainer = HistGradientBoostingRegressor(
         max_iter=ROUNDS, max_leaf_nodes=LEAVES, learning_rate=RATE, min_samples_leaf=LEAST_SAMPLES,
         early_stopping=False,  # pyright: ignore[reportArgumentType]
         random_state=seed,
-    ).fit(rows[:, varying], residuals, sample_weight=weights)  # fmt: skip
+    )  # fmt: skip
+    # On one core: OpenMP's threads spin, and take minutes instead of a second where anything else runs on theirs.
+    with threadpool_limits(1):
+        model = trainer.fit(rows[:, varying], residuals, sample_weight=weights)
     trees = [stage[0].nodes for stage in model._predictors]  # pyright: ignore[reportPrivateUsage]
     starts = np.cumsum([0, *(len(t) for t in trees[:-1])])
     nodes = np.concatenate(trees)

@@ -234,9 +234,9 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        if tag not in ("meta", "circle", "path"):
+        if tag not in ("meta", "link", "path"):
             self.open.append(tag)
-        self.loads += [str(v) for k, v in attrs if k in ("src", "href") and not str(v).startswith("#")]
+        self.loads += [str(v) for k, v in attrs if k in ("src", "href") and not str(v).startswith(("#", "data:"))]
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
@@ -254,10 +254,31 @@ def test_the_report_stands_alone(tuned: tuple[Path, Path], tmp_path: Path) -> No
     page.feed(output.read_text())
     assert page.open == []
     assert page.loads == []
-    assert page.tags.count("svg") == 1
-    assert page.tags.count("circle") == 8
+    assert page.tags.count("svg") == 3  # the roofline, and two curves
+    assert page.tags.count("circle") == 1 + 2 * 8
     assert "8 trials of 1 tasks" in output.read_text()
     assert _run("tune", "report", str(tmp_path / "missing.db")).returncode == 1
+
+
+def test_the_report_says_what_decisions_are_worth(tuned: tuple[Path, Path], tmp_path: Path) -> None:
+    path = tmp_path / "r.db"
+    done = _run(
+        "tune", "op", "matmul-96", "--trials", "48", "--threads", "1", "--records", str(path), "--policy", "random"
+    )
+    assert done.returncode == 0, done.stderr
+    done = _run("tune", "report", str(path), "--undo", "-o", str(tmp_path / "report.html"))
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "report.html").read_text()
+    assert "Predicted and measured" in text
+    assert "What made the best better" in text
+    with Records(path) as records:
+        ((first, best),) = records.query(
+            "SELECT (SELECT candidate FROM trials ORDER BY id LIMIT 1), (SELECT candidate FROM trials "
+            "WHERE seconds NOT NULL ORDER BY seconds LIMIT 1)"
+        )
+    if json.loads(str(first)) != json.loads(str(best)):
+        assert "times slower with its kind's default" in text
+        assert "changed" in text
 
 
 def test_damaged_records_are_recovered(tuned: tuple[Path, Path], tmp_path: Path) -> None:
