@@ -47,6 +47,16 @@ class InvalidKnobError(AnsorcError):
         super().__init__(f"environment variable {name} is {found!r}: expected {expected}")
 
 
+class UnusableRulesError(AnsorcError):
+    """A module of ANSORC_RULES adds no kinds of schedules."""
+
+    def __init__(self, module: str, reason: str) -> None:
+        super().__init__(
+            f"module {module} of ANSORC_RULES: {reason}; expected a module that can be imported, with a sequence RULES of "
+            "ansorc.compiler.sketch.kind.Kind"
+        )
+
+
 class UnwritableOutputError(AnsorcError):
     """The output cannot be written."""
 

@@ -16,7 +16,7 @@ from mlir.passmanager import PassManager
 
 from ansorc.compiler.errors import UnusableScriptError
 from ansorc.compiler.sketch.candidate import Candidate
-from ansorc.compiler.sketch.schedule_task import KINDS, Schedule, replay, schedule
+from ansorc.compiler.sketch.schedule_task import Schedule, all_kinds, replay, schedule
 from ansorc.dialect_passes.ir_walk import functions
 from ansorc.dialect_passes.lower import (
     collapse_loops,
@@ -107,7 +107,7 @@ def advance(module: ir.Module, stage: str, machine: Machine) -> str:
 def plan(
     module: ir.Module,
     machine: Machine,
-    kinds: tuple[str, ...] = KINDS,
+    kinds: tuple[str, ...] | None = None,
     candidate: Candidate | None = None,
     replayed: str = "",
 ) -> Schedule:
@@ -116,7 +116,7 @@ def plan(
     The schedule is a script to be `replayed`, a `candidate`, or the default of one of `kinds`.
     """
     prepare(module)
-    return replay(module, replayed) if replayed else schedule(module, machine, kinds, candidate)
+    return replay(module, replayed) if replayed else schedule(module, machine, kinds or all_kinds(), candidate)
 
 
 def to_scheduled(module: ir.Module, chosen: Schedule) -> str:

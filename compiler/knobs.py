@@ -24,6 +24,8 @@ class Knobs:
     """ANSORC_DUMP_DIR: write every stage, and the IR after every pass, below this folder."""
     jobs: int | None = None
     """ANSORC_JOBS: worker processes of the compiler; the cores of this process if unset."""
+    rules: tuple[str, ...] = ()
+    """ANSORC_RULES: modules that add kinds of schedules, separated by commas."""
     num_threads: int | None = None
     """ANSORC_NUM_THREADS: default threads of a compiled library, which reads it again itself."""
 
@@ -40,6 +42,7 @@ def read_knobs(environment: Mapping[str, str] | None = None) -> Knobs:
         cache_bytes=DEFAULT_CACHE_BYTES if cache_bytes is None else cache_bytes,
         dump_dir=Path(dump_dir).expanduser() if dump_dir else None,
         jobs=_integer(env, "ANSORC_JOBS", least=1),
+        rules=tuple(name.strip() for name in env.get("ANSORC_RULES", "").split(",") if name.strip()),
         num_threads=_integer(env, "ANSORC_NUM_THREADS", least=1),
     )
 

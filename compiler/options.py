@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,4 +113,9 @@ def toolchain() -> str:
         for source in sorted((package / room).rglob("*")):
             if source.suffix in {".py", ".c", ".h"}:
                 digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    for name in read_knobs().rules:
+        with suppress(ImportError):  # whoever uses it says so
+            found = find_spec(name)
+            if found is not None and found.origin is not None:
+                digest.update(name.encode() + b"\0" + Path(found.origin).read_bytes())
     return digest.hexdigest()[:32]

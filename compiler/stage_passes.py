@@ -10,7 +10,7 @@ from mlir import ir
 
 from ansorc.compiler import kernel
 from ansorc.compiler.errors import IllegalDecisionError
-from ansorc.compiler.sketch.schedule_task import KINDS
+from ansorc.compiler.sketch.schedule_task import all_kinds
 from ansorc.compiler.target import Target, parse_target, target_name
 from ansorc.compiler.task_job import machine_of
 from ansorc.compiler.verify import Replay, check_script
@@ -25,12 +25,12 @@ def schedule(module: ir.Module, target: str = "native", kind: str = "", script: 
     the kind is chosen as for a model, or is the one that is named.
     """
     machine = parse_target(target)
-    if kind and kind not in KINDS:
-        raise IllegalDecisionError("kind", kind, f"one of {', '.join(KINDS)}")
+    if kind and kind not in all_kinds():
+        raise IllegalDecisionError("kind", kind, f"one of {', '.join(all_kinds())}")
     text = Path(script).read_text() if script else ""
     if text:
         check_script(Replay(text_of(module.operation), text, machine))
-    kinds = (kind,) if kind else KINDS
+    kinds = (kind,) if kind else all_kinds()
     kernel.to_scheduled(module, kernel.plan(module, machine_of(machine), kinds, replayed=text))
 
 

@@ -11,8 +11,8 @@ from mlir import ir
 from ansorc.compiler import kernel
 from ansorc.compiler.kernel import KernelFacts
 from ansorc.compiler.sketch.candidate import Candidate
-from ansorc.compiler.sketch.kinds import SKETCHED
-from ansorc.compiler.sketch.schedule_task import KINDS
+from ansorc.compiler.sketch.kinds import sketched
+from ansorc.compiler.sketch.schedule_task import all_kinds
 from ansorc.compiler.target import Target
 from ansorc.dialect_passes.ir_walk import text_of
 from ansorc.dialect_passes.lower.sections import ResultNotInPlaceError, SharedValueError
@@ -36,7 +36,7 @@ class TaskJob:
     """The schedule; None: the default."""
     script: str = ""
     """A schedule that was edited by hand, instead."""
-    kinds: tuple[str, ...] = KINDS
+    kinds: tuple[str, ...] = field(default_factory=all_kinds)
     """Kinds of schedules to try, in order."""
 
     @property
@@ -148,7 +148,7 @@ def _compile(job: TaskJob, kinds: tuple[str, ...]) -> TaskCode:
         return TaskCode(facts, code.encode(), script)
     target = job.target
     keep_register_tiles()
-    unroll = facts.kind in SKETCHED  # their inner loops are short; those of others are long, or copies
+    unroll = facts.kind in sketched()  # their inner loops are short; those of others are long, or copies
     where = (target.triple, target.cpu, target.features)
     if job.goal == "object":
         made, report = compile_kernel(code, *where, unroll=unroll)

@@ -16,8 +16,8 @@ from ansorc.compiler.errors import IllegalDecisionError, TaskFailedError
 from ansorc.compiler.knobs import read_knobs
 from ansorc.compiler.options import Options
 from ansorc.compiler.program import Program
-from ansorc.compiler.sketch.kinds import SKETCHED
-from ansorc.compiler.sketch.schedule_task import EXACT_KINDS, KINDS
+from ansorc.compiler.sketch.kinds import sketched
+from ansorc.compiler.sketch.schedule_task import LAST_KIND, all_kinds
 from ansorc.compiler.stage_passes import pipeline
 from ansorc.compiler.task_job import TaskCode, TaskJob, machine_of
 from ansorc.compiler.workers import Job, JobResult, run_jobs
@@ -44,7 +44,7 @@ def compile_tasks(program: Program, goal: str, options: Options) -> Compiled:
     done: dict[str, TaskCode] = {}
     keys: dict[str, str] = {}
     for name, text in program.code.items():
-        kinds, candidate = EXACT_KINDS if options.exact else KINDS, options.candidates.get(name)
+        kinds, candidate = all_kinds(exact=options.exact), options.candidates.get(name)
         job = TaskJob(text, program.stage, goal, options.target, candidate=candidate, kinds=kinds)
         keys[name] = _key(job, options)
         stored = cache.get(keys[name]) if cache else None
@@ -66,7 +66,7 @@ def compile_tasks(program: Program, goal: str, options: Options) -> Compiled:
     # An abort in MLIR or LLVM ended a worker: the plainest schedule is worth a second try.
     ended = [r.name for r in results if r.failure is not None and r.failure.crashed and program.stage == "linalg"]
     crashed = [name for name in ended if name not in options.candidates]
-    again = {name: replace(jobs[name], kinds=KINDS[-1:]) for name in crashed}
+    again = {name: replace(jobs[name], kinds=(LAST_KIND,)) for name in crashed}
     results = [r for r in results if r.name not in again] + _run(again, options, progress)
     for result in results:
         if result.failure is not None:
@@ -87,7 +87,7 @@ def _check_candidates(program: Program, options: Options) -> None:
             tasks = ", ".join(program.code) if program.stage == "linalg" else "none: its tasks are scheduled already"
             raise IllegalDecisionError("task", name, f"one of the program's ({tasks})")
         kind = candidate.sketch.kind
-        if options.exact and kind not in EXACT_KINDS:
+        if options.exact and kind not in all_kinds(exact=True):
             raise IllegalDecisionError("kind", kind, "one that rounds as the model does (exact)", name)
         with kernel.context(), ir.Location.unknown():
             module = ir.Module.parse(program.code[name])
@@ -108,9 +108,9 @@ def _last_tried(name: str, program: Program, options: Options, folder: Path) -> 
         return "", ""
     candidate = options.candidates.get(name)
     if candidate is None:
-        return KINDS[-1], ""
+        return LAST_KIND, ""
     path = folder / f"{name}.transform.mlir"
-    path.write_text(SKETCHED[candidate.sketch.kind].emit(candidate))
+    path.write_text(sketched()[candidate.sketch.kind].emit(candidate))
     return "", str(path)
 
 

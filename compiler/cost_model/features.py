@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ansorc.compiler.sketch.analytic import OVERLAP
 from ansorc.compiler.sketch.kind import TaskSpace
-from ansorc.compiler.sketch.kinds import SKETCHED
+from ansorc.compiler.sketch.kinds import BUILT_IN
 from ansorc.compiler.sketch.properties import COMPILE_SECONDS, COMPILE_SECONDS_A_BYTE, Properties
 
 NONE = -1.0
@@ -41,7 +41,8 @@ NAMES = (
     *(f"{n}[-{k + 1}]" for n in NUMBERED for k in range(PLACES)), *(f"all {n}" for n in NUMBERED), *MACHINE,
 )  # fmt: skip
 """The columns."""
-KINDS = tuple(SKETCHED)
+KINDS = tuple(kind.name for kind in BUILT_IN)
+"""A kind of a user is the one after them."""
 Array = NDArray[Any]
 _PLACE = {name: k for k, name in enumerate(NAMES)}
 _CODE_BYTES = _PLACE["code_bytes"]
@@ -100,7 +101,8 @@ def _constant(space: TaskSpace[Any], threads: int) -> dict[str, float]:
     """Return the columns that all candidates of a space share: its task and the machine."""
     parallel, reductions, machine = space.sketch.parallel, space.sketch.reductions, space.machine
     task = (
-        KINDS.index(space.kind.name), log2(1 + prod(parallel)), log2(1 + parallel[-1]) if parallel else NONE,
+        (*KINDS, space.kind.name).index(space.kind.name), log2(1 + prod(parallel)),
+        log2(1 + parallel[-1]) if parallel else NONE,
         log2(1 + parallel[-2]) if len(parallel) > 1 else NONE, log2(1 + prod(reductions)),
         log2(1 + reductions[-1]) if reductions else NONE, len(parallel) + len(reductions),
     )  # fmt: skip

@@ -16,7 +16,7 @@ from ansorc.compiler.measuring.runner import Ran, RunJob
 from ansorc.compiler.measuring.trial import Trial
 from ansorc.compiler.search.task import SearchTask
 from ansorc.compiler.sketch.candidate import Candidate
-from ansorc.compiler.sketch.schedule_task import EXACT_KINDS
+from ansorc.compiler.sketch.schedule_task import all_kinds
 from ansorc.compiler.target import Target
 from ansorc.compiler.task_job import TaskCode, TaskJob
 from ansorc.compiler.tasks import ENTRY
@@ -138,7 +138,7 @@ class LocalMeasurer:
 
     def _job(self, task: SearchTask, candidate: Candidate | None) -> TaskJob:
         if candidate is None and self._exact:
-            return TaskJob(task.text, "linalg", "object", self._target, kinds=EXACT_KINDS)
+            return TaskJob(task.text, "linalg", "object", self._target, kinds=all_kinds(exact=True))
         return TaskJob(task.text, "linalg", "object", self._target, candidate=candidate)
 
     def _prepare(self, task: SearchTask) -> _Prepared:

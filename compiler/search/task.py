@@ -13,7 +13,7 @@ from ansorc.compiler.measure import spaces_of_task
 from ansorc.compiler.program import Program
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.sketch.kind import TaskSpace
-from ansorc.compiler.sketch.schedule_task import EXACT_KINDS
+from ansorc.compiler.sketch.schedule_task import all_kinds
 from ansorc.dialect_passes.ir_walk import functions
 from ansorc.dialect_passes.schedule.machine import Machine
 
@@ -82,7 +82,7 @@ def tasks_of(program: Program, machine: Machine, *, exact: bool = False) -> list
 
 def task_of_text(name: str, text: str, weight: int, machine: Machine, *, exact: bool = False) -> SearchTask:
     """Return the task of a module with one function; only spaces that have a candidate count."""
-    allowed = (s for s in spaces_of_task(text, machine) if not exact or s.kind.name in EXACT_KINDS)
+    allowed = (s for s in spaces_of_task(text, machine) if s.kind.name in all_kinds(exact=exact))
     spaces = tuple(s for s in allowed if s.choose() is not None)
     return SearchTask(name, text, weight, spaces, _flops(spaces))
 

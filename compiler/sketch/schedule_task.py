@@ -9,7 +9,7 @@ from mlir import ir
 from ansorc.compiler.errors import IllegalDecisionError, UnusableScriptError
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.sketch.kind import DOES_NOT_FIT, TaskSpace
-from ansorc.compiler.sketch.kinds import SKETCHED, spaces
+from ansorc.compiler.sketch.kinds import sketched, spaces
 from ansorc.dialect_passes.ir_walk import functions
 from ansorc.dialect_passes.schedule import rows
 from ansorc.dialect_passes.schedule.block_channels import Packing
@@ -27,12 +27,17 @@ class Schedule:
     candidate: Candidate | None = None
 
 
-KINDS = (*SKETCHED, "rows", "loops")
-EXACT_KINDS = tuple(name for name in KINDS if name not in SKETCHED or SKETCHED[name].exact)
+LAST_KIND = "loops"
+"""It fits every task."""
+
+
+def all_kinds(*, exact: bool = False) -> tuple[str, ...]:
+    """Return the names of all kinds in the order in which they are tried; or only those that are exact."""
+    return (*(name for name, kind in sketched().items() if kind.exact or not exact), "rows", LAST_KIND)
 
 
 def schedule(
-    module: ir.Module, machine: Machine, allowed: tuple[str, ...] = KINDS, candidate: Candidate | None = None
+    module: ir.Module, machine: Machine, allowed: tuple[str, ...], candidate: Candidate | None = None
 ) -> Schedule:
     """Choose a schedule for the only function of `module` and prepare its operations for the script.
 
@@ -64,9 +69,9 @@ def replay(module: ir.Module, script: str) -> Schedule:
     if "ansorc.kind" not in attributes:
         raise UnusableScriptError("its module has no attribute ansorc.kind")
     name = ir.StringAttr(attributes["ansorc.kind"]).value
-    if name not in SKETCHED:
-        raise UnusableScriptError(f"no schedules of kind {name!r} exist; known: {', '.join(SKETCHED)}")
-    kind = SKETCHED[name]
+    if name not in sketched():
+        raise UnusableScriptError(f"no schedules of kind {name!r} exist; known: {', '.join(sketched())}")
+    kind = sketched()[name]
     missing = [n for n in kind.prepared if f"ansorc.{n}" not in attributes]
     if missing:
         raise UnusableScriptError(f"its module has no attribute ansorc.{missing[0]}: it is not of kind {name}")
@@ -103,9 +108,9 @@ def _parsed(script: str, context: ir.Context) -> ir.Module:
 
 def _given(function: ir.Operation, machine: Machine, candidate: Candidate) -> Schedule:
     name = candidate.sketch.kind
-    if name not in SKETCHED:
-        raise IllegalDecisionError("kind", name, f"one of {', '.join(SKETCHED)}")
-    kind = SKETCHED[name]
+    if name not in sketched():
+        raise IllegalDecisionError("kind", name, f"one of {', '.join(sketched())}")
+    kind = sketched()[name]
     try:
         nest = kind.describe(function)
     except DOES_NOT_FIT as error:
@@ -117,6 +122,6 @@ def _given(function: ir.Operation, machine: Machine, candidate: Candidate) -> Sc
 
 
 def _prepared(function: ir.Operation, candidate: Candidate) -> Schedule:
-    kind = SKETCHED[candidate.sketch.kind]
+    kind = sketched()[candidate.sketch.kind]
     packings = kind.prepare(function, candidate.values)
     return Schedule(kind.name, kind.emit(candidate), packings, vectorize=True, candidate=candidate)

@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 
-from ansorc.compiler.sketch.schedule_task import KINDS
+from ansorc.compiler.sketch.schedule_task import all_kinds
 from ansorc.compiler.task_job import TaskCode, TaskJob, compile_task
 
 
@@ -30,7 +30,7 @@ def misbehave(kind: str) -> str:
 
 def abort_in_schedules(job: TaskJob) -> TaskCode:
     """Compile a task, but as if the schedules that are tried first ended in an abort."""
-    return misbehave("abort") if job.kinds == KINDS else compile_task(job)  # type: ignore[return-value]
+    return misbehave("abort") if job.kinds == all_kinds() else compile_task(job)  # type: ignore[return-value]
 
 
 def abort_in_all(job: TaskJob) -> None:

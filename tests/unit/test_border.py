@@ -16,7 +16,7 @@ from ansorc.compiler.driver import compile_model, read, to_tasks
 from ansorc.compiler.measure import runnable, spaces_of_task
 from ansorc.compiler.options import Options
 from ansorc.compiler.sketch.candidate import Candidate
-from ansorc.compiler.sketch.schedule_task import EXACT_KINDS
+from ansorc.compiler.sketch.schedule_task import all_kinds
 from ansorc.compiler.target import parse_target
 from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
 from ansorc.dialect_passes.schedule.border import Border
@@ -194,7 +194,7 @@ def test_without_a_schedule_the_border_is_there_too(case: str) -> None:
     _, text = task_of(model)
     made = runnable(text, compile_task(TaskJob(text, "linalg", "object", OPTIONS.target, unscheduled=True)))
     arguments = made.random_arguments(np.random.default_rng(0))
-    usual = runnable(text, compile_task(TaskJob(text, "linalg", "object", OPTIONS.target, kinds=EXACT_KINDS)))
+    usual = runnable(text, compile_task(TaskJob(text, "linalg", "object", OPTIONS.target, kinds=all_kinds(exact=True))))
     loops = runnable(text, compile_task(TaskJob(text, "linalg", "object", OPTIONS.target, kinds=("loops",))))
     expected = made.run(arguments)
     for other in (usual, loops):
