@@ -52,9 +52,16 @@ class UnusableRulesError(AnsorcError):
 
     def __init__(self, module: str, reason: str) -> None:
         super().__init__(
-            f"module {module} of ANSORC_RULES: {reason}; expected a module that can be imported, with a sequence RULES of "
-            "ansorc.compiler.sketch.kind.Kind"
+            f"module {module} of ANSORC_RULES: {reason}; expected a module that can be imported, "
+            "with a sequence RULES of ansorc.compiler.sketch.kind.Kind"
         )
+
+
+class ClusterError(AnsorcError):
+    """Nobody of a cluster can do what is asked for."""
+
+    def __init__(self, address: str, reason: str, hint: str = "") -> None:
+        super().__init__(f"cluster {address}: {reason}" + (f"; {hint}" if hint else ""))
 
 
 class UnwritableOutputError(AnsorcError):

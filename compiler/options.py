@@ -50,6 +50,8 @@ class Options:
     """Schedules of tasks, by symbol; the others get defaults."""
     exact: bool = False
     """Leave out algorithms that round more than the operators of the model do (Winograd's)."""
+    cluster: str | None = None
+    """Search on the workers of a Dask scheduler, tcp://HOST:PORT, or of as many as local:N starts here."""
     cold: bool = False
     """Search schedules for calls that find their data in memory: a model that runs now and then."""
     fuse_chains: str = "auto"

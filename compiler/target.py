@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import sys
@@ -165,3 +166,9 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def target_key(target: Target, *, cold: bool = False) -> str:
+    """Name a processor, and the state of its caches, as records do: times on one are no times on another."""
+    digest = hashlib.sha256(f"{target.triple} {target.cpu} {target.features}".encode()).hexdigest()
+    return f"{target.cpu}-{target.vector_bits}-{digest[:12]}{'-cold' * cold}"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -13,8 +11,8 @@ from pathlib import Path
 
 from ansorc.compiler.cost_model.boosted_trees import Trees
 from ansorc.compiler.errors import InvalidOptionError, NothingToTuneError
-from ansorc.compiler.measuring.measurer import LocalMeasurer
-from ansorc.compiler.options import NO_RECORDS, Options, toolchain
+from ansorc.compiler.measuring.measurer import LocalPools, PoolMeasurer, Pools
+from ansorc.compiler.options import NO_RECORDS, Options
 from ansorc.compiler.program import Program
 from ansorc.compiler.records.database import Records
 from ansorc.compiler.records.similar import SimilarTasks
@@ -23,10 +21,9 @@ from ansorc.compiler.search.scheduler import Goal
 from ansorc.compiler.search.task import SearchTask, tasks_of
 from ansorc.compiler.search.tuner import Budget, Event, Settings, Tuned, Watch, tune
 from ansorc.compiler.sketch.candidate import Candidate
-from ansorc.compiler.target import Target, usable_cores
+from ansorc.compiler.target import target_key, usable_cores
 from ansorc.compiler.task_job import machine_of
 
-CLOCK = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 RECORDS = "records"
 MOST_BATCH, LEAST_BATCH, TRIALS_A_SECOND = 32, 4, 4
 
@@ -39,12 +36,6 @@ class Coverage:
     source: str
     """RECORDS, or where else it comes from, and why."""
     seconds: float | None = None
-
-
-def target_key(target: Target, *, cold: bool = False) -> str:
-    """Name a processor, and the state of its caches, as records do: times on one are no times on another."""
-    digest = hashlib.sha256(f"{target.triple} {target.cpu} {target.features}".encode()).hexdigest()
-    return f"{target.cpu}-{target.vector_bits}-{digest[:12]}{'-cold' * cold}"
 
 
 def records_file(options: Options) -> Path | None:
@@ -71,9 +62,9 @@ def search(
 
     `objective` is one of OBJECTIVES; `required` has seconds of each program, for the objective of that name.
 
-    Raises NothingToTuneError, InvalidOptionError for another machine's target, UnusableRecordsError.
+    Raises NothingToTuneError, InvalidOptionError for another machine's target, UnusableRecordsError, ClusterError.
     """
-    if not options.target.native:
+    if not options.target.native and options.cluster is None:
         raise InvalidOptionError("target", options.target.cpu, "native: tuning measures on this machine")
     each = [tasks_of(s, machine_of(options.target), exact=options.exact) for s in sources]
     calls = Counter[str]()
@@ -87,21 +78,27 @@ def search(
     threads = options.threads or usable_cores()
     if settings is None:
         settings = SearchSettings(batch=batch_size(options, count))
-    machine = json.dumps({
-        "processor": _processor(), "cpu": options.target.cpu, "features": options.target.features,
-        "cores": usable_cores(), "clock": _clock(), "system": platform.platform(), "tools": toolchain(),
-    })  # fmt: skip
-    known = Settings(target_key(options.target, cold=options.cold), threads, options.seed, settings, strategy, machine)
     budget = Budget(options.trials or None, options.seconds, patience, least_gain)
-    measurer = LocalMeasurer(
-        options.target, threads, options.jobs, options.seed, exact=options.exact, cold=options.cold
-    )
+    pools = _pools(options)
+    measurer = PoolMeasurer(options.target, threads, pools, options.seed, exact=options.exact, cold=options.cold)
     try:
+        known = Settings(
+            target_key(options.target, cold=options.cold), threads, options.seed, settings, strategy,
+            json.dumps(pools.environment()),
+        )  # fmt: skip
         path = records_file(options)
         with nullcontext() if path is None else Records(path) as records:
             return tune(tasks, measurer, known, budget, records, watch or _reporting(options), trees, goal)
     finally:
         measurer.close()
+
+
+def _pools(options: Options) -> Pools:
+    if options.cluster is None:
+        return LocalPools(options.jobs)
+    from ansorc.compiler.measuring.cluster import ClusterPools
+
+    return ClusterPools(options.cluster, target_key(options.target))
 
 
 def recorded(source: Program, options: Options) -> tuple[Mapping[str, Candidate], list[Coverage]]:
@@ -189,16 +186,3 @@ def _missing(task: SearchTask, records: Records) -> str:
 def with_schedules(options: Options, candidates: Mapping[str, Candidate]) -> Options:
     """Return options that compile with these schedules, and search nothing."""
     return replace(options, candidates={**candidates, **options.candidates}, trials=0, seconds=None, records=None)
-
-
-def _clock() -> dict[str, str]:
-    """Return what Linux says of the first core's clock: its limits in kHz, and who governs it."""
-    names = ("scaling_governor", "scaling_driver", "cpuinfo_min_freq", "cpuinfo_max_freq")
-    found = {name: CLOCK / name for name in names}
-    return {name: path.read_text().strip() for name, path in found.items() if path.exists()}
-
-
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -24,7 +24,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 TAIL_BYTES = 4000
 PR_SET_PDEATHSIG = 1
@@ -78,6 +78,20 @@ class _Request:
     job: Job
     timeout: float | None
     answers: queue.SimpleQueue[tuple[int, JobResult] | BaseException]
+
+
+class Pool(Protocol):
+    """Whoever runs jobs."""
+
+    def run(
+        self, jobs: Sequence[Job], progress: Callable[[JobResult], None] | None = None, timeout: float | None = None
+    ) -> list[JobResult]:
+        """Return the results in job order; a job that takes longer than `timeout` seconds fails."""
+        ...
+
+    def close(self) -> None:
+        """Let go of processes."""
+        ...
 
 
 class WorkerPool:

@@ -90,6 +90,7 @@ def _print_version(context: click.Context, _parameter: click.Parameter, value: b
 @click.option("--seed", type=int, default=0, help="Of a search.")
 @click.option("--exact", is_flag=True, help="Leave out algorithms that round more (Winograd's).")
 @click.option("--cold", is_flag=True, help="Search schedules for calls that find nothing in the caches.")
+@click.option("--cluster", metavar="ADDRESS", help="Search on a Dask cluster: tcp://HOST:PORT, or local:N.")
 @click.option("--no-cache", is_flag=True, help="Compile every task again.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more; show tracebacks.")
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version)
@@ -109,6 +110,7 @@ def command(
     seed: int,
     exact: bool,
     cold: bool,
+    cluster: str | None,
     no_cache: bool,
     verbose: bool,
 ) -> None:
@@ -136,6 +138,7 @@ def command(
             seed=seed,
             exact=exact,
             cold=cold,
+            cluster=cluster,
             use_cache=not no_cache,
             jobs=usable_cores() if jobs is None and knobs.jobs is None else (jobs or knobs.jobs or 0),
             dump_dir=dump_dir or knobs.dump_dir,

@@ -18,7 +18,7 @@ from ansorc.compiler.cost_model import training
 from ansorc.compiler.cost_model.boosted_trees import Trees
 from ansorc.compiler.driver import link_tasks, read, to_tasks
 from ansorc.compiler.errors import InvalidOptionError, UnusableRecordsError
-from ansorc.compiler.measuring.measurer import LocalMeasurer
+from ansorc.compiler.measuring.measurer import LocalPools, PoolMeasurer
 from ansorc.compiler.options import Options
 from ansorc.compiler.output import whole_file
 from ansorc.compiler.program import Program
@@ -28,7 +28,7 @@ from ansorc.compiler.search.policy import POLICIES, SearchSettings
 from ansorc.compiler.search.scheduler import OBJECTIVES, STRATEGIES
 from ansorc.compiler.search.task import calls_of
 from ansorc.compiler.search.tuner import Event, Tuned
-from ansorc.compiler.target import Target, parse_target, usable_cores
+from ansorc.compiler.target import Target, parse_target, target_key, usable_cores
 from ansorc.compiler.task_job import machine_of
 from ansorc.compiler.tasks import compile_tasks
 from ansorc.tools import report_analysis, tune_report
@@ -60,6 +60,8 @@ def options_of_a_search(function: Callable[..., None]) -> Callable[..., None]:
                      help="End when the next batch promises less than this share."),
         click.option("--exact", is_flag=True, help="Leave out algorithms that round more (Winograd's)."),
         click.option("--cold", is_flag=True, help="Empty the caches before every run that is timed."),
+        click.option("--cluster", metavar="ADDRESS", help="Search on a Dask cluster: tcp://HOST:PORT."),
+        click.option("--local-cluster", type=click.IntRange(min=1), metavar="N", help="Start one of N workers here."),
         click.option("--model", type=click.Path(path_type=Path), help="Start from what `ansorc-tune train` wrote."),
         click.option("--jobs", type=int, help="Processes that compile [default: all cores]."),
         click.option("--seed", type=int, default=0, show_default=True),
@@ -84,7 +86,8 @@ class Search:
             seconds=None if seconds is None else float(str(seconds)),
             records=None if raw["records"] is None else str(raw["records"]),
             threads=None if raw["threads"] is None else int(str(raw["threads"])),
-            exact=bool(raw["exact"]), cold=bool(raw["cold"]), seed=int(str(raw["seed"])), **jobs,  # pyright: ignore[reportArgumentType]
+            exact=bool(raw["exact"]), cold=bool(raw["cold"]), seed=int(str(raw["seed"])),
+            cluster=_cluster(raw["cluster"], raw["local_cluster"]), **jobs,  # pyright: ignore[reportArgumentType]
         )  # fmt: skip
 
     @property
@@ -110,6 +113,12 @@ class Search:
             trees=self.trees, strategy=str(self.raw["scheduler"]), patience=None if early is None else int(str(early)),
             least_gain=float(str(self.raw["least_gain"])), objective=objective, required=required,
         )  # fmt: skip
+
+
+def _cluster(address: object, workers: object) -> str | None:
+    if address is not None and workers is not None:
+        raise InvalidOptionError("--local-cluster", workers, "none beside --cluster")
+    return str(address) if address is not None else None if workers is None else f"local:{workers}"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -197,7 +206,7 @@ def network(
 def train(files: tuple[Path, ...], output: Path, hold_out: float, seed: int) -> None:
     """Train a cost model on records, and say how well it orders programs, and tasks, that it has not seen."""
     target = parse_target("native")
-    programs = training.programs_of(files, machine_of(target), tuning.target_key(target))
+    programs = training.programs_of(files, machine_of(target), target_key(target))
     if not len(programs.seconds):
         raise UnusableRecordsError(files[0], "nothing in it was measured on this machine's target")
     click.echo(f"{len(programs.seconds)} programs of {len(set(programs.tasks.tolist()))} tasks")
@@ -221,7 +230,7 @@ def report(records: Path, output: Path, undo: bool) -> None:
     """Write a page about RECORDS: curves of all tasks, a roofline, and each winner beside the default."""
     target = parse_target("native")
     with Records(records, create=False) as opened:
-        here = Here(tuning.target_key(target), machine_of(target), measure_limits(usable_cores()))
+        here = Here(target_key(target), machine_of(target), measure_limits(usable_cores()))
         if undo:
             here = replace(here, undone=_undone(opened, here, target))
         text = tune_report.page(opened, here)
@@ -234,7 +243,7 @@ def _undone(records: Records, here: Here, target: Target) -> dict[str, dict[str,
     tasks = [t for t in report_analysis.tasks_of(records) if t.first.target == here.target]
     found: dict[str, dict[str, float]] = {}
     for threads in sorted({t.first.threads for t in tasks}):
-        measurer = LocalMeasurer(target, threads, usable_cores())
+        measurer = PoolMeasurer(target, threads, LocalPools(usable_cores()))
         mine = [t for t in tasks if t.first.threads == threads]
         try:
             found |= report_analysis.undone(mine, here.machine, measurer, lambda line: click.echo(line, err=True))

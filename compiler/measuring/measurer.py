@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from ansorc.compiler.errors import TaskFailedError
 from ansorc.compiler.measuring import runner
+from ansorc.compiler.measuring.environment import environment
 from ansorc.compiler.measuring.runner import Ran, RunJob
 from ansorc.compiler.measuring.trial import Trial
 from ansorc.compiler.search.task import SearchTask
@@ -20,7 +22,7 @@ from ansorc.compiler.sketch.schedule_task import all_kinds
 from ansorc.compiler.target import Target
 from ansorc.compiler.task_job import TaskCode, TaskJob
 from ansorc.compiler.tasks import ENTRY
-from ansorc.compiler.workers import Job, JobResult, WorkerPool
+from ansorc.compiler.workers import Job, JobResult, Pool, WorkerPool
 
 Array = NDArray[Any]
 COMPILE_TIMEOUT, RUN_TIMEOUT = 15.0, 10.0
@@ -70,22 +72,69 @@ class _Prepared:
     """What was compiled."""
 
 
-class LocalMeasurer:
-    """Compiles in `jobs` processes and runs in one, on this machine; `cold`: with nothing in the caches."""
+class Pools(Protocol):
+    """Where jobs are done."""
+
+    def builders(self) -> Pool:
+        """Return who compiles."""
+        ...
+
+    def runner(self) -> Pool:
+        """Return who runs candidates, in a process that nobody has used, one at a time."""
+        ...
+
+    def environment(self) -> dict[str, object]:
+        """Return what the machine is that runs candidates."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything."""
+        ...
+
+
+@dataclass(frozen=True)
+class LocalPools:
+    """This machine: `jobs` processes compile."""
+
+    jobs: int
+
+    def builders(self) -> Pool:
+        """Return who compiles."""
+        memory = most_memory() // self.jobs
+        return WorkerPool(ENTRY, self.jobs, recycle_after=RECYCLE_AFTER, memory=memory)
+
+    def runner(self) -> Pool:
+        """Return who runs candidates."""
+        return WorkerPool(runner.ENTRY, 1, recycle_after=RECYCLE_AFTER, memory=most_memory())
+
+    def environment(self) -> dict[str, object]:
+        """Return what this machine is."""
+        return environment()
+
+    def close(self) -> None:
+        """Do nothing: the pools are closed by those who have them."""
+
+
+def most_memory() -> int:
+    """Return the bytes that those who compile may have together, and that who runs candidates may have."""
+    return int(MEMORY_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+class PoolMeasurer:
+    """Compiles and runs in pools of processes; `cold`: with nothing in the caches."""
 
     def __init__(
-        self, target: Target, threads: int, jobs: int, seed: int = 0, *, exact: bool = False, cold: bool = False
+        self, target: Target, threads: int, pools: Pools, seed: int = 0, *, exact: bool = False, cold: bool = False
     ) -> None:
         self._target, self._threads, self._seed, self._exact, self._cold = target, threads, seed, exact, cold
-        self._memory = int(MEMORY_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-        self._builders = WorkerPool(ENTRY, jobs, recycle_after=RECYCLE_AFTER, memory=self._memory // jobs)
-        self._runner = WorkerPool(runner.ENTRY, 1, recycle_after=RECYCLE_AFTER, memory=self._memory)
+        self._pools, self._builders, self._runner = pools, pools.builders(), pools.runner()
         self._prepared: dict[str, _Prepared] = {}
 
     def close(self) -> None:
         """End all processes."""
         self._builders.close()
         self._runner.close()
+        self._pools.close()
 
     def measure(self, task: SearchTask, candidates: Sequence[Candidate | None], best: float | None) -> list[Trial]:
         """Try candidates of a task.
@@ -119,7 +168,7 @@ class LocalMeasurer:
                 self._prepare(task).codes[c] = result.value
         times = [[list[float]() for _ in candidates] for _, candidates in finalists]
         for _ in range(CONFIRMING_PROCESSES):
-            with WorkerPool(runner.ENTRY, 1, memory=self._memory) as fresh:
+            with closing(self._pools.runner()) as fresh:
                 for (task, candidates), mine in zip(finalists, times, strict=True):
                     ready = self._prepare(task)
                     kept = [k for k, c in enumerate(candidates) if c in ready.codes]
@@ -186,7 +235,7 @@ class LocalMeasurer:
         ready: _Prepared,
         codes: Sequence[TaskCode],
         best: float | None,
-        pool: WorkerPool | None = None,
+        pool: Pool | None = None,
     ) -> list[Trial]:
         expected = None if pool is None else self._expected(task, ready)
         jobs = [

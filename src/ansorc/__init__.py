@@ -35,6 +35,7 @@ def compile(
     seed: int = 0,
     exact: bool = False,
     cold: bool = False,
+    cluster: str | None = None,
     fuse_chains: str = "auto",
 ) -> CompiledModel:
     """Compile an ONNX model for a target and load it.
@@ -44,8 +45,9 @@ def compile(
     `trials` (candidates of all tasks together) or `seconds` ask for a search before compiling; `records` is a file of
     trials, which a search reads and adds to, and whose best schedules are used without one ("none": a search keeps no
     trials). `exact` leaves out algorithms that round more than the model's operators do. `cold` searches schedules for
-    calls that find their data in memory, not in a cache. `fuse_chains` says whether attention and other chains of
-    products become one task: `auto` (where models promise a gain), `never` or `always`.
+    calls that find their data in memory, not in a cache. `cluster` is a Dask scheduler whose workers search
+    (tcp://HOST:PORT, or local:N for N workers that are started here). `fuse_chains` says whether attention and other
+    chains of products become one task: `auto` (where models promise a gain), `never` or `always`.
     """
     from ansorc.compiler.driver import compile_model
     from ansorc.compiler.options import Options
@@ -61,6 +63,7 @@ def compile(
         seed=seed,
         exact=exact,
         cold=cold,
+        cluster=cluster,
         fuse_chains=fuse_chains,
     )
     return compile_model(model, options)

@@ -13,7 +13,7 @@ from jobs_for_measuring import MOST_MEMORY
 from ansorc.compiler.driver import read, to_tasks
 from ansorc.compiler.measure import runnable
 from ansorc.compiler.measuring import measurer, runner
-from ansorc.compiler.measuring.measurer import LocalMeasurer
+from ansorc.compiler.measuring.measurer import LocalPools, PoolMeasurer
 from ansorc.compiler.measuring.runner import Expected
 from ansorc.compiler.measuring.trial import FATES, Trial
 from ansorc.compiler.options import Options
@@ -39,8 +39,8 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def local() -> Iterator[LocalMeasurer]:
-    made = LocalMeasurer(Options().target, threads=1, jobs=2)
+def local() -> Iterator[PoolMeasurer]:
+    made = PoolMeasurer(Options().target, 1, LocalPools(2))
     yield made
     made.close()
 
@@ -50,7 +50,7 @@ def _with_vectors(task: SearchTask, *wanted: int) -> list[Point]:
     return [next(p for p in points if task.values(p)["vectors"] == v) for v in wanted]
 
 
-def test_candidates_are_measured(task: SearchTask, local: LocalMeasurer) -> None:
+def test_candidates_are_measured(task: SearchTask, local: PoolMeasurer) -> None:
     points = [*default_points(task), *sample_points(task, 5, random.Random(0))]
     trials = local.measure(task, [task.candidate(p) for p in points], None)
     assert [t.fate for t in trials] == ["measured"] * len(points)
@@ -66,11 +66,11 @@ def test_candidates_are_measured(task: SearchTask, local: LocalMeasurer) -> None
 
 
 def test_a_failed_compilation_is_a_trial(
-    task: SearchTask, local: LocalMeasurer, monkeypatch: pytest.MonkeyPatch
+    task: SearchTask, local: PoolMeasurer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measurer, "ENTRY", "jobs_for_measuring:compile_or_not")
     monkeypatch.setattr(measurer, "COMPILE_TIMEOUT", 4.0)
-    mine = LocalMeasurer(Options().target, threads=1, jobs=2)
+    mine = PoolMeasurer(Options().target, 1, LocalPools(2))
     try:
         trials = mine.measure(task, [task.candidate(p) for p in _with_vectors(task, 1, 8, 2, 4)], None)
     finally:
@@ -84,7 +84,7 @@ def test_a_candidate_that_misbehaves_is_a_trial(task: SearchTask, monkeypatch: p
     monkeypatch.setattr(measurer, "ENTRY", "jobs_for_measuring:compile_with_intent")
     monkeypatch.setattr(runner, "ENTRY", "jobs_for_measuring:run_or_not")
     monkeypatch.setattr(measurer, "RUN_TIMEOUT", 6.0)
-    mine = LocalMeasurer(Options().target, threads=1, jobs=2)
+    mine = PoolMeasurer(Options().target, 1, LocalPools(2))
     try:
         points = _with_vectors(task, 1, 2, 4)
         trials = mine.measure(task, [task.candidate(p) for p in [*points, *default_points(task)]], None)
@@ -101,7 +101,7 @@ def test_a_candidate_that_takes_what_is_not_its_own_is_a_trial(
 ) -> None:
     monkeypatch.setattr(measurer, "ENTRY", "jobs_for_measuring:compile_greedily")
     monkeypatch.setattr(measurer, "MEMORY_SHARE", MOST_MEMORY / 2 / psutil.virtual_memory().total)
-    mine = LocalMeasurer(Options().target, threads=1, jobs=2)
+    mine = PoolMeasurer(Options().target, 1, LocalPools(2))
     try:
         trials = mine.measure(task, [task.candidate(p) for p in _with_vectors(task, 1, 2, 4)], None)
     finally:
@@ -126,7 +126,7 @@ def test_arguments_are_compared_too(task: SearchTask) -> None:
 def test_cold_calls_are_slower(task: SearchTask) -> None:
     seconds: list[float] = []
     for cold in (False, True):
-        mine = LocalMeasurer(Options().target, threads=1, jobs=1, cold=cold)
+        mine = PoolMeasurer(Options().target, 1, LocalPools(1), cold=cold)
         (trial,) = mine.measure(task, [task.candidate(default_points(task)[0])], None)
         mine.close()
         assert trial.seconds is not None
@@ -134,7 +134,7 @@ def test_cold_calls_are_slower(task: SearchTask) -> None:
     assert seconds[1] > 1.5 * seconds[0]
 
 
-def test_nothing_is_left_behind(task: SearchTask, local: LocalMeasurer) -> None:
+def test_nothing_is_left_behind(task: SearchTask, local: PoolMeasurer) -> None:
     local.measure(task, [task.candidate(p) for p in default_points(task)], None)
     local.close()
     children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()

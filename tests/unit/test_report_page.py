@@ -14,9 +14,8 @@ from ansorc.compiler.options import Options
 from ansorc.compiler.records.database import Record, Records
 from ansorc.compiler.search.sample import sample_points
 from ansorc.compiler.search.task import SearchTask, tasks_of
-from ansorc.compiler.target import parse_target
+from ansorc.compiler.target import parse_target, target_key
 from ansorc.compiler.task_job import machine_of
-from ansorc.compiler.tuning import target_key
 from ansorc.tools.limits import Level, Limits
 from ansorc.tools.tune_report import Here, page
 from ansorc.tools.workloads import BatchMatmul

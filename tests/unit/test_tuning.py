@@ -17,7 +17,7 @@ from ansorc.compiler.driver import read, to_tasks
 from ansorc.compiler.errors import DifferentResultError, InvalidOptionError
 from ansorc.compiler.options import Options
 from ansorc.compiler.records.database import Records
-from ansorc.compiler.target import parse_target
+from ansorc.compiler.target import parse_target, target_key
 from ansorc.tools.tune_workloads import UnknownWorkloadError, examples, named
 from ansorc.tools.workloads import Case, Dense
 
@@ -54,7 +54,7 @@ def test_a_search_is_kept_and_used(tuned: tuple[Path, Path], layer: Case) -> Non
         stored = list(records.every())
         assert len(stored) == 8
         (name,) = source.code
-        best = records.best(name, tuning.target_key(options.target), 2)
+        best = records.best(name, target_key(options.target), 2)
     assert best is not None
     assert found == {name: best.candidate}
     assert [c.source for c in coverage] == ["records"]
@@ -69,7 +69,7 @@ def test_records_of_another_target_say_so(tuned: tuple[Path, Path], layer: Case)
     source = to_tasks(read(layer.model, options), options)
     found, coverage = tuning.recorded(source, options)
     assert not found
-    assert tuning.target_key(Options().target) in coverage[0].source
+    assert target_key(Options().target) in coverage[0].source
 
 
 def test_a_near_miss_is_adapted(tuned: tuple[Path, Path]) -> None:
