@@ -6,7 +6,7 @@ import importlib
 
 import click
 
-SUBCOMMANDS = ("candidates", "networks", "ops", "peak")
+SUBCOMMANDS = ("candidates", "networks", "ops", "peak", "search")
 """Each is a function of that name in `bench_NAME.py`."""
 
 

@@ -6,13 +6,13 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from ansorc.compiler.measuring import environment
 from ansorc.runtime.module import CompiledModel
 
 Array = NDArray[Any]
@@ -41,13 +41,7 @@ def undisturbed(measure: Callable[[], Result], attempts: int = ATTEMPTS) -> tupl
 
 def processor() -> str:
     """Name this machine's processor, and how busy it is."""
-    names = [line.partition(":")[2].strip() for line in _cpu_lines() if line.startswith("model name")]
-    return f"{names[0] if names else 'processor'}, {psutil.cpu_count()} cores, load {psutil.getloadavg()[0]:.2f}"
-
-
-def _cpu_lines() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
+    return f"{environment.processor()}, {psutil.cpu_count()} cores, load {psutil.getloadavg()[0]:.2f}"
 
 
 def random_inputs(model: CompiledModel, seed: int = 0) -> dict[str, Array]:

@@ -20,12 +20,13 @@ def environment() -> dict[str, object]:
     target = parse_target("native")
     clock = {name: (CLOCK / name).read_text().strip() for name in CLOCK_FACTS if (CLOCK / name).exists()}
     return {
-        "processor": _processor(), "cpu": target.cpu, "features": target.features, "cores": usable_cores(),
+        "processor": processor(), "cpu": target.cpu, "features": target.features, "cores": usable_cores(),
         "clock": clock, "system": platform.platform(), "tools": toolchain(),
     }  # fmt: skip
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Return the name of the processor."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -34,6 +34,8 @@ class SearchSettings:
     """Candidates that are tried together."""
     policy: str = "evolution"
     """One of POLICIES."""
+    defaults: bool = True
+    """Whether the default schedules are tried first, and evolved from; an ablation."""
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -70,9 +72,13 @@ class TaskSearch:
         The first batch begins with the default schedules.
         """
         tried = {*self.trials, *self.prior}
-        first = [p for p in default_points(self.task) if p not in tried] if not self.trials else []
+        first = [p for p in self.defaults() if p not in tried] if not self.trials else []
         rest = POLICIES[self.settings.policy](self, count - len(first), {*tried, *first})
         return [*first, *rest][:count]
+
+    def defaults(self) -> list[Point]:
+        """Return the candidates that analytic models like best, unless the search is to do without."""
+        return default_points(self.task) if self.settings.defaults else []
 
     def absorb(self, points: Sequence[Point], trials: Sequence[Trial]) -> None:
         """Remember what became of points, and let the cost model learn of those that were measured."""
@@ -113,7 +119,7 @@ def evolution(search: TaskSearch, count: int, tried: set[Point]) -> list[Point]:
         return []
     sampled = sample_points(task, settings.evolution.population, search.generator, tried)
     measured = search.fastest(settings.evolution.measured_ratio)
-    first = [*measured, *default_points(task), *sampled]
+    first = [*measured, *search.defaults(), *sampled]
     ranked = evolve(task, first, search.score, count, search.generator, settings.evolution, tried)
     random_ones = round(settings.eps_greedy * count)
     greedy = ranked[: count - random_ones]
@@ -130,7 +136,7 @@ def draft_then_verify(search: TaskSearch, count: int, tried: set[Point]) -> list
     sampled = sample_points(task, DRAFTS * size, search.generator, tried)
     cycles = dict(zip(sampled, search.describe(sampled)[1].tolist(), strict=True))
     draft = sorted(sampled, key=lambda p: cycles[p])[:size]
-    first = [*search.fastest(settings.evolution.measured_ratio), *default_points(task), *draft]
+    first = [*search.fastest(settings.evolution.measured_ratio), *search.defaults(), *draft]
     return evolve(task, first, search.score, count, search.generator, settings.evolution, tried)
 
 

@@ -1,0 +1,46 @@
+"""`ansorc-bench search`: every way is tried, and what they found is compared."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+import pytest
+
+from ansorc.tools.bench_search import Curve, Searched, draw, table
+from ansorc.tools.workloads import Dense
+
+
+def test_policies_and_schedulers_are_compared(tmp_path: Path) -> None:
+    onnx.save(Dense("D", 24, 32, 64, activation="relu").case(1).model, tmp_path / "layer.onnx")
+    names = ("matmul-32", str(tmp_path / "layer.onnx"))
+    options = ("--trials", "12", "--policies", "evolution,random", "--threads", "1", "--no-defaults")
+    command = [sys.executable, "-m", "ansorc.tools.bench", "search", *names, *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[1].split() == ["best", "ms", "evolution", "random"]
+    assert lines[2].startswith("matmul-32 ")
+    assert lines[4].split() == ["best", "ms", "gradient", "round-robin"]
+    assert "is reached by gradient after" in lines[-1]
+
+
+def _curve(*best: float) -> Curve:
+    return Curve([8 * (k + 1) for k in range(len(best))], [1.0 + k for k in range(len(best))], [*best])
+
+
+def test_curves_and_tables(tmp_path: Path) -> None:
+    good, bad = _curve(4.0, 2.0, 1.0), _curve(5.0, 4.0, 2.0)
+    assert good.at(7, of="trials") is None
+    assert good.at(16, of="trials") == 2.0
+    assert good.at(1.5, of="elapsed") == 4.0
+    assert bad.reaches(4.0) == 2.0
+    assert bad.reaches(1.0) is None
+    found = [Searched("a", {"x": 1.0, "y": 2.0}, {"x": good, "y": bad}), Searched("b", {"x": 2.0, "y": 1.0}, {})]
+    assert found[0].relative("y") == 0.5
+    lines = table(found)
+    assert lines[1].split() == ["a", "1000.0000", "1.00", "0.50"]
+    assert [float(v) for v in lines[-1].split()[2:]] == pytest.approx([0.707, 0.707])
+    pytest.importorskip("matplotlib")
+    draw(found[:1], tmp_path / "p.png")
+    assert (tmp_path / "p.png").stat().st_size > 1000

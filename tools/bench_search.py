@@ -1,0 +1,187 @@
+"""`ansorc-bench search`: what parts of the search are worth, as in OSDI'20, 7.1 to 7.3: policies and task schedulers."""
+
+from __future__ import annotations
+
+import importlib
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import geometric_mean
+from typing import Any
+
+import click
+
+from ansorc.compiler import tuning
+from ansorc.compiler.driver import read, to_tasks
+from ansorc.compiler.measuring.measurer import LocalPools, PoolMeasurer
+from ansorc.compiler.options import NO_RECORDS, Options
+from ansorc.compiler.program import Program
+from ansorc.compiler.search.policy import POLICIES, SearchSettings
+from ansorc.compiler.search.scheduler import STRATEGIES
+from ansorc.compiler.search.tuner import Event, Tuned
+from ansorc.compiler.target import usable_cores
+from ansorc.tools.measure import processor
+from ansorc.tools.tune_workloads import named
+
+MODEL = ".onnx"
+PLACES = 60
+"""Of a curve in the picture."""
+
+
+@dataclass
+class Curve:
+    """How good the best was, over one search."""
+
+    trials: list[int] = field(default_factory=list[int])
+    elapsed: list[float] = field(default_factory=list[float])
+    """Seconds."""
+    best: list[float] = field(default_factory=list[float])
+    """Seconds of all tasks together, once each has a result."""
+
+    def watch(self, event: Event) -> None:
+        """Take a batch into account."""
+        known = [p.task.weight * p.best for p in event.progress if p.best is not None]
+        if len(known) == sum(not p.dead or p.best is not None for p in event.progress):
+            self.trials.append(event.done)
+            self.elapsed.append(event.seconds)
+            self.best.append(sum(known))
+
+    def at(self, place: float, *, of: str) -> float | None:
+        """Return the best at a number of `trials` or of seconds (`elapsed`)."""
+        k = bisect_right(getattr(self, of), place)
+        return self.best[k - 1] if k else None
+
+    def reaches(self, seconds: float) -> float | None:
+        """Return when the best was so good, in seconds of search."""
+        return next((e for e, b in zip(self.elapsed, self.best, strict=True) if b <= seconds), None)
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A workload, or a network, as it was searched in several ways."""
+
+    name: str
+    seconds: Mapping[str, float]
+    """Of what each found, measured in turn at the end."""
+    curves: Mapping[str, Curve]
+
+    def relative(self, way: str) -> float:
+        """Return the speed of what a way found, over the best of all ways."""
+        return min(self.seconds.values()) / self.seconds[way]
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="WORKLOAD|MODEL.onnx...")
+@click.option("--trials", type=click.IntRange(min=1), default=100, show_default=True, help="Of each search.")
+@click.option("--policies", default=",".join(POLICIES), show_default=True, help="For workloads.")
+@click.option("--schedulers", default=",".join(STRATEGIES), show_default=True, help="For networks.")
+@click.option("--no-defaults", is_flag=True, help="Search without the default schedules to start from.")
+@click.option("--threads", type=int, help="Threads that candidates run on [default: all cores].")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--picture", type=click.Path(path_type=Path), help="Draw the curves; needs matplotlib.")
+def search(
+    names: tuple[str, ...], trials: int, policies: str, schedulers: str, no_defaults: bool, threads: int | None,
+    seed: int, picture: Path | None,
+) -> None:  # fmt: skip
+    """Search each WORKLOAD with every policy, and each MODEL with every task scheduler; compare what they found."""
+    options = Options(trials=trials, records=NO_RECORDS, threads=threads, seed=seed)
+    click.echo(f"{processor()}; {threads or usable_cores()} threads, {trials} trials, seed {seed}")
+    found = [_search(n, options, schedulers if n.endswith(MODEL) else policies, not no_defaults) for n in names]
+    for networks in (False, True):
+        chosen = [s for s in found if s.name.endswith(MODEL) == networks]
+        if chosen:
+            click.echo("\n".join(table(chosen)))
+    for searched in found:
+        if {"gradient", "round-robin"} <= set(searched.curves):
+            click.echo(_time_to_quality(searched))
+    if picture is not None:
+        draw(found, picture)
+
+
+def _search(name: str, options: Options, ways: str, defaults: bool) -> Searched:
+    model = name if name.endswith(MODEL) else named(name).model
+    source = to_tasks(read(model, options), options)
+    batch = tuning.batch_size(options, max(1, tuning.tunable([source], options)))
+    curves: dict[str, Curve] = {}
+    tuned: dict[str, Tuned] = {}
+    for way in ways.split(","):
+        policy, strategy = ("evolution", way) if name.endswith(MODEL) else (way, "gradient")
+        curves[way] = Curve()
+        settings = SearchSettings(batch=batch, policy=policy, defaults=defaults)
+        tuned[way] = tuning.search([source], options, curves[way].watch, settings, strategy=strategy)
+        click.echo(f"{name} {way}: {1e3 * curves[way].best[-1]:.4f} ms after {curves[way].elapsed[-1]:.0f} s", err=True)
+    return Searched(name, _compared(source, tuned, options), curves)
+
+
+def _compared(source: Program, tuned: Mapping[str, Tuned], options: Options) -> dict[str, float]:
+    """Measure what each way found once more, those of a task in turn; return the seconds of all tasks together."""
+    measurer = PoolMeasurer(options.target, options.threads or usable_cores(), LocalPools(options.jobs))
+    tasks = [p.task for p in next(iter(tuned.values())).progress if all(p.task.name in t.best for t in tuned.values())]
+    try:
+        times = measurer.confirm([(task, [t.best[task.name] for t in tuned.values()]) for task in tasks])
+    finally:
+        measurer.close()
+    middle = [[sorted(t)[len(t) // 2] if t else float("inf") for t in each] for each in times]
+    return {
+        way: sum(task.weight * each[k] for task, each in zip(tasks, middle, strict=True)) for k, way in enumerate(tuned)
+    }
+
+
+def table(found: Sequence[Searched]) -> list[str]:
+    """Return a line for each search: the time of the best, and the speed of each way over it."""
+    ways = list(found[0].curves)
+    width = max(len(s.name) for s in found)
+    head = f"{'':{width}}  {'best ms':>9}  " + "  ".join(f"{w:>{max(6, len(w))}}" for w in ways)
+    lines = [head]
+    for s in found:
+        speeds = "  ".join(f"{s.relative(w):>{max(6, len(w))}.2f}" for w in ways)
+        lines.append(f"{s.name:{width}}  {1e3 * min(s.seconds.values()):>9.4f}  {speeds}")
+    means = "  ".join(f"{geometric_mean([s.relative(w) for s in found]):>{max(6, len(w))}.3f}" for w in ways)
+    return [*lines, f"{'geometric mean':{width}}  {'':>9}  {means}"]
+
+
+def _time_to_quality(searched: Searched) -> str:
+    """Return how long each scheduler took for what the worse of both reached in the end."""
+    curves = searched.curves
+    worse = max(curves[w].best[-1] for w in ("gradient", "round-robin"))
+    times = {w: curves[w].reaches(worse) for w in ("gradient", "round-robin")}
+    said = ", ".join(f"{w} after {t:.0f} s" for w, t in times.items() if t is not None)
+    return f"{searched.name}: {1e3 * worse:.3f} ms is reached by {said}"
+
+
+def draw(found: Sequence[Searched], path: Path) -> None:
+    """Draw the mean speed of each way over the best of all, by trials; needs matplotlib."""
+    matplotlib: Any = importlib.import_module("matplotlib")
+    matplotlib.use("Agg")
+    plt: Any = importlib.import_module("matplotlib.pyplot")
+    groups = [
+        (title, of, chosen)
+        for title, of, networks in (("policies", "trials", False), ("task schedulers", "elapsed", True))
+        if (chosen := [s for s in found if s.name.endswith(MODEL) == networks])
+    ]
+    figure, panels = plt.subplots(1, len(groups), figsize=(8 * len(groups), 5), layout="constrained", squeeze=False)
+    for axes, (title, of, chosen) in zip(panels[0], groups, strict=True):
+        last = min(getattr(c, of)[-1] for s in chosen for c in s.curves.values())
+        places = [last * (k + 1) / PLACES for k in range(PLACES)]
+        for way in chosen[0].curves:
+            points = [(p, speed) for p in places if (speed := _mean_speed(chosen, way, p, of)) is not None]
+            axes.step([p for p, _ in points], [v for _, v in points], where="post", label=way)
+        axes.set(
+            title=f"{title}: {', '.join(s.name.rpartition('/')[2] for s in chosen)}",
+            xlabel="trials" if of == "trials" else "seconds",
+            ylabel="speed over the best found",
+        )
+        axes.legend(loc="lower right")
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def _mean_speed(found: Sequence[Searched], way: str, place: float, of: str) -> float | None:
+    speeds: list[float] = []
+    for s in found:
+        now = s.curves[way].at(place, of=of)
+        if now is None:
+            return None
+        speeds.append(min(c.best[-1] for c in s.curves.values()) / now)
+    return geometric_mean(speeds)
