@@ -1,4 +1,4 @@
-"""`ansorc-bench search`: what parts of the search are worth, as in OSDI'20, 7.1 to 7.3: policies and task schedulers."""
+"""`ansorc-bench search`: what parts of the search are worth (OSDI'20, 7.1 to 7.3): policies and task schedulers."""
 
 from __future__ import annotations
 
