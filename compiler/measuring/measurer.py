@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ansorc.compiler.errors import TaskFailedError
 from ansorc.compiler.measuring import runner
 from ansorc.compiler.measuring.environment import environment
+from ansorc.compiler.measuring.reference import widened
 from ansorc.compiler.measuring.runner import Ran, RunJob
 from ansorc.compiler.measuring.trial import Trial
 from ansorc.compiler.search.task import SearchTask
@@ -60,6 +61,7 @@ class Measurer(Protocol):
 class _Prepared:
     """What is compiled once for a task."""
 
+    reference_text: str
     reference: TaskCode
     anchor: TaskCode
     first_anchor: float | None = None
@@ -192,7 +194,8 @@ class PoolMeasurer:
 
     def _prepare(self, task: SearchTask) -> _Prepared:
         if task.text not in self._prepared:
-            plain = TaskJob(task.text, "linalg", "object", self._target, unscheduled=True)
+            wide = widened(task.text)
+            plain = TaskJob(wide, "linalg", "object", self._target, unscheduled=True)
             default = self._job(task, None)
             results = self._builders.run(
                 [Job("reference", plain), Job("default", default)], timeout=10 * COMPILE_TIMEOUT
@@ -201,7 +204,8 @@ class PoolMeasurer:
                 if result.failure is not None:
                     raise TaskFailedError(task.name, result.failure.reason, result.failure.detail)
             reference, anchor = (r.value for r in results)
-            self._prepared[task.text] = _Prepared(anchor if task.flops > PLAIN_FLOPS else reference, anchor)
+            chosen = (task.text, anchor) if task.flops > PLAIN_FLOPS else (wide, reference)
+            self._prepared[task.text] = _Prepared(*chosen, anchor)
         return self._prepared[task.text]
 
     def _anchor(self, task: SearchTask, ready: _Prepared) -> float:
@@ -253,7 +257,10 @@ class PoolMeasurer:
         return ready.expected
 
     def _run_job(self, task: SearchTask, ready: _Prepared, code: TaskCode | None) -> RunJob:
-        return RunJob(task.text, code, ready.reference, self._target, self._threads, self._seed, cold=self._cold)
+        return RunJob(
+            task.text, code, ready.reference_text, ready.reference, self._target, self._threads, self._seed,
+            cold=self._cold,
+        )  # fmt: skip
 
 
 def _compile_seconds(task: SearchTask, candidate: Candidate | None) -> float:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ansorc.compiler.measure import RunnableTask, runnable
+from ansorc.compiler.measure import RunnableTask, runnable, types_of_task
 from ansorc.compiler.target import Target
 from ansorc.compiler.task_job import TaskCode
 from ansorc.runtime.kernel_runner import intact
@@ -45,6 +45,8 @@ class RunJob:
     """The task."""
     code: TaskCode | None
     """None: only what is expected is asked for."""
+    reference_text: str
+    """The task, or the same in double precision."""
     reference: TaskCode
     """Another schedule of the task, that computes what is expected."""
     target: Target
@@ -118,8 +120,9 @@ def _task(job: RunJob) -> Known:
     key = (job.text, job.seed, job.threads)
     found = _known.pop(key, None)
     if found is None:
-        plain = runnable(job.text, job.reference, job.target)
-        arguments = plain.random_arguments(np.random.default_rng(job.seed))
+        plain = runnable(job.reference_text, job.reference, job.target)
+        drawn = plain.random_arguments(np.random.default_rng(job.seed))
+        arguments = [a.astype(t.dtype) for a, t in zip(drawn, types_of_task(job.text), strict=False)]
         expected = plain.run(arguments, job.threads).copy() if job.expected is None else job.expected
         found = Known(arguments, Expected(expected))
     while _known and sum(k.bytes for k in _known.values()) + found.bytes > KEPT_BYTES:

@@ -16,6 +16,7 @@ from ansorc.compiler.errors import IllegalDecisionError
 from ansorc.compiler.sketch.candidate import Candidate, Sketch
 from ansorc.compiler.sketch.properties import Properties
 from ansorc.compiler.sketch.steps import Values
+from ansorc.dialect_passes.ir_walk import collect
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import NoSingleAnchor
@@ -26,6 +27,16 @@ N = TypeVar("N")
 """What a kind knows of a task: numbers, from which all that follows is computed without lowering."""
 
 DOES_NOT_FIT = (NoSingleAnchor, CannotBlock)
+
+
+def described(kind: Kind[N], function: ir.Operation) -> N:
+    """Return what a kind knows of a task; raises one of DOES_NOT_FIT.
+
+    No kind blocks loops whose numbers the task computes with: a blocked loop has two.
+    """
+    if collect(function, "linalg.index"):
+        raise CannotBlock("it computes with the numbers of its loops")
+    return kind.describe(function)
 
 
 @dataclass(frozen=True, order=True)

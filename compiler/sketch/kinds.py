@@ -15,7 +15,7 @@ from mlir import ir
 from ansorc.compiler.errors import UnusableRulesError
 from ansorc.compiler.knobs import read_knobs
 from ansorc.compiler.sketch.chain import ChainKind
-from ansorc.compiler.sketch.kind import DOES_NOT_FIT, Kind, TaskSpace
+from ansorc.compiler.sketch.kind import DOES_NOT_FIT, Kind, TaskSpace, described
 from ansorc.compiler.sketch.register_tile import RegisterTile
 from ansorc.compiler.sketch.split_reduction import SplitReduction
 from ansorc.compiler.sketch.transpose import Transpose
@@ -59,7 +59,7 @@ def spaces(function: ir.Operation, machine: Machine, allowed: tuple[str, ...] | 
     for name, kind in sketched().items():
         if allowed is None or name in allowed:
             try:
-                found.append(TaskSpace(kind, kind.describe(function), machine))
+                found.append(TaskSpace(kind, described(kind, function), machine))
             except DOES_NOT_FIT:
                 continue
     return found

@@ -8,7 +8,7 @@ from mlir import ir
 
 from ansorc.compiler.errors import IllegalDecisionError, UnusableScriptError
 from ansorc.compiler.sketch.candidate import Candidate
-from ansorc.compiler.sketch.kind import DOES_NOT_FIT, TaskSpace
+from ansorc.compiler.sketch.kind import DOES_NOT_FIT, TaskSpace, described
 from ansorc.compiler.sketch.kinds import sketched, spaces
 from ansorc.dialect_passes.ir_walk import functions
 from ansorc.dialect_passes.schedule import rows
@@ -82,7 +82,7 @@ def replay(module: ir.Module, script: str) -> Schedule:
     }
     function = next(functions(module))
     try:
-        kind.describe(function)
+        described(kind, function)
         return Schedule(name, script, kind.prepare(function, values), vectorize=True)
     except KeyError as error:
         raise UnusableScriptError(f"its module has no attribute ansorc.{error.args[0]}") from error
@@ -112,7 +112,7 @@ def _given(function: ir.Operation, machine: Machine, candidate: Candidate) -> Sc
         raise IllegalDecisionError("kind", name, f"one of {', '.join(sketched())}")
     kind = sketched()[name]
     try:
-        nest = kind.describe(function)
+        nest = described(kind, function)
     except DOES_NOT_FIT as error:
         raise IllegalDecisionError("kind", name, f"one that fits the task ({error})") from error
     wrong = TaskSpace(kind, nest, machine).illegal(candidate)

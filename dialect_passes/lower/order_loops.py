@@ -11,7 +11,7 @@ from ansorc.dialect_passes.ir_walk import collect, indexing_maps, iterators
 
 
 def run(module: ir.Module) -> None:
-    """Permute the loops of every generic of the module whose body does not read an index."""
+    """Permute the loops of every generic of the module."""
     for op in collect(module.operation, "linalg.generic"):
         order = _order(op)
         if order is not None and order != list(range(len(order))):
@@ -21,8 +21,6 @@ def run(module: ir.Module) -> None:
 def _order(op: ir.Operation) -> list[int] | None:
     out = indexing_maps(op)[-1]
     if any(not isinstance(e, ir.AffineDimExpr) for e in out.results):
-        return None
-    if any(o.operation.name == "linalg.index" for o in op.regions[0].blocks[0].operations):
         return None
     first = [ir.AffineDimExpr(e).position for e in out.results]
     return first + [k for k in range(out.n_dims) if k not in first]
@@ -41,3 +39,6 @@ def _permute(op: ir.Operation, order: list[int]) -> None:
     op.attributes["iterator_types"] = ir.ArrayAttr.get(
         [ir.Attribute.parse(f"#linalg.iterator_type<{kinds[k]}>") for k in order]
     )
+    for index in collect(op, "linalg.index"):
+        dim = ir.IntegerAttr(index.attributes["dim"])
+        index.attributes["dim"] = ir.IntegerAttr.get(dim.type, order.index(dim.value))

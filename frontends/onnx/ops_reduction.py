@@ -91,8 +91,11 @@ def log_sum_exp(node: Node) -> Operand:
     return node.emitter.reshape(y, shape) if node.attribute("keepdims", 1) else y
 
 
-def arg_extreme(relation: str, start: Callable[[str], float | int]) -> Operator:
-    """The index of the first (or last) extreme element, as i64; a NaN counts as extreme."""
+def arg_extreme(start: Callable[[str], float | int], extreme: Callable[[Block, Scalar, Scalar], Scalar]) -> Operator:
+    """The index of the first (or last) extreme element, as i64; a NaN counts as extreme.
+
+    First the extreme, then its index: an operation with two results could not be fused with others.
+    """
 
     def operator(node: Node) -> Operand:
         x = node.value(0)
@@ -100,22 +103,25 @@ def arg_extreme(relation: str, start: Callable[[str], float | int]) -> Operator:
         last = bool(node.attribute("select_last_index", 0))
         dims = list(range(x.rank))
         left = [d for d in dims if d != axis]
-        shape = [x.shape[d] for d in left]
-        if not shape and x.rank != 1:
+        if not left and x.rank != 1:
             raise RefusedError("a scalar input")
-        wanted = {"gt": "ge", "lt": "le"}[relation] if last else relation
+        found = node.emitter.generic(x.shape, [(x, dims)], x.dtype, extreme_of, out_dims=left, start=start(x.dtype))
+        nowhere = -1 if last else x.shape[axis]
 
-        def body(b: Block, v: Scalar, best: Scalar, at: Scalar) -> list[Scalar]:
+        def body(b: Block, v: Scalar, best: Scalar, at: Scalar) -> Scalar:
             here = b.convert("arith.index_cast", b.index(axis), "int64")
-            better = b.compare(wanted, v, best)
-            if not last:  # an element equal to the start value still needs an index
-                better = b.apply("arith.ori", better, b.compare("lt", at, b.constant(0, "int64")))
-            return [b.select(better, v, best), b.select(better, here, at)]
+            hit = b.compare("eq", v, best)
+            if is_float(v.dtype):
+                hit = b.apply("arith.ori", hit, b.compare("ne", v, v))
+            place = b.select(hit, here, b.constant(nowhere, "int64"))
+            return b.maximum(at, place) if last else b.minimum(at, place)
 
-        inits = [node.emitter.fill(shape, x.dtype, start(x.dtype)), node.emitter.fill(shape, "int64", -1)]
-        y = node.emitter.generics(x.shape, [(x, dims)], inits, left, body)[1]
+        y = node.emitter.generic(x.shape, [(x, dims), (found, left)], "int64", body, out_dims=left, start=nowhere)
         kept = [1 if d == axis else n for d, n in enumerate(x.shape)]
         return node.emitter.reshape(y, kept) if node.attribute("keepdims", 1) else y
+
+    def extreme_of(b: Block, v: Scalar, best: Scalar) -> Scalar:
+        return extreme(b, best, v)
 
     return operator
 
@@ -153,6 +159,6 @@ REDUCTION: dict[str, Operator] = {
     "ReduceL2": reduction(0, plus, before=square, after=root),
     "ReduceLogSum": reduction(0, plus, after=logarithm),
     "ReduceLogSumExp": log_sum_exp,
-    "ArgMax": arg_extreme("gt", lowest),
-    "ArgMin": arg_extreme("lt", highest),
+    "ArgMax": arg_extreme(lowest, lambda b, a, v: b.maximum(a, v)),
+    "ArgMin": arg_extreme(highest, lambda b, a, v: b.minimum(a, v)),
 }

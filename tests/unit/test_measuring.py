@@ -14,12 +14,14 @@ from ansorc.compiler.driver import read, to_tasks
 from ansorc.compiler.measure import runnable
 from ansorc.compiler.measuring import measurer, runner
 from ansorc.compiler.measuring.measurer import LocalPools, PoolMeasurer
+from ansorc.compiler.measuring.reference import widened
 from ansorc.compiler.measuring.runner import Expected
 from ansorc.compiler.measuring.trial import FATES, Trial
 from ansorc.compiler.options import Options
 from ansorc.compiler.search.sample import default_points, sample_points
 from ansorc.compiler.search.task import Point, SearchTask, tasks_of
 from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
+from ansorc.tools.tune_workloads import named
 from ansorc.tools.workloads import Dense
 
 HERE = Path(__file__).parent
@@ -109,6 +111,28 @@ def test_a_candidate_that_takes_what_is_not_its_own_is_a_trial(
     assert [t.fate for t in trials] == ["wrong answer", "crash", "measured"]
     assert "outside" in trials[0].reason
     assert "memory" in trials[1].reason
+
+
+def test_the_reference_is_in_double_precision() -> None:
+    text = "%0 = arith.constant 0xFF800000 : f32\nfunc @task_f32a(%arg0: tensor<4x8xf32>, %arg1: f32) {a_f32 = 1}"
+    wide = widened(text)
+    assert wide == (
+        "%0 = arith.constant 0xFFF0000000000000 : f64\nfunc @task_f32a(%arg0: tensor<4x8xf64>, %arg1: f64) {a_f32 = 1}"
+    )
+    assert widened(text + " f16") == text + " f16"
+
+
+def test_defaults_agree_with_their_reference() -> None:
+    options = Options()
+    measurer = PoolMeasurer(options.target, 2, LocalPools(2))
+    try:
+        for name in ("norm-1024", "softmax-64", "max-pool-2d", "dense-gelu", "argmin-64", "bert-softmax", "NRM.2"):
+            source = to_tasks(read(named(name).model, options), options)
+            for task in tasks_of(source, machine_of(options.target)):
+                (trial,) = measurer.measure(task, [None], None)
+                assert trial.fate == "measured", f"{name}: {trial.reason}"
+    finally:
+        measurer.close()
 
 
 def test_arguments_are_compared_too(task: SearchTask) -> None:
