@@ -111,6 +111,7 @@ class OpFigures:
     help="With the best of N random candidates of each task.",
 )
 @click.option("--seed", default=0, show_default=True, help="Of the random candidates.")
+@click.option("--records", metavar="FILE", help="With the best schedules of these records; defaults are timed, too.")
 @click.option("--explain", metavar="REGEX", default="", help="No peers: what the model promised for these, and why.")
 @click.option("--threads", default=0, help="Threads of every engine [default: all cores].")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object a line, and no means.")
@@ -123,6 +124,7 @@ def ops(
     untuned: bool,
     samples: int,
     seed: int,
+    records: str | None,
     explain: str,
     threads: int,
     as_json: bool,
@@ -138,6 +140,8 @@ def ops(
     """
     if untuned and samples:
         raise click.BadParameter("with --untuned, no candidates are sampled: leave out one", param_hint="--sample")
+    if records and (samples or untuned):
+        raise click.BadParameter("records have schedules: leave out one", param_hint="--records")
     useless = {"--only": only, "--peer": peers, "--sample": samples, "--json": as_json, "--picture": picture}
     for name, given in useless.items():
         if explain and given:
@@ -173,7 +177,7 @@ def ops(
     figures: list[OpFigures] = []
     for size in BATCHES[batch]:
         for name, workload in chosen:
-            figures.append(measure(name, workload, size, present, threads, limits, samples, seed))
+            figures.append(measure(name, workload, size, present, threads, limits, samples, seed, records))
             lines = [row_text(cells(figures[-1])), *(f"    {line}" for line in figures[-1].sampled)]
             click.echo(json.dumps(asdict(figures[-1])) if as_json else "\n".join(lines))
     if not as_json:
@@ -198,14 +202,15 @@ def measure(
     limits: Limits,
     samples: int = 0,
     seed: int = 0,
+    records: str | None = None,
 ) -> OpFigures:
     """Give one workload to all engines: prepare, compare, time those that are right."""
     case = workload.case(batch)
     flops = workload.flops(batch)
     tasks = sampled.sample(case, samples, seed, threads) if samples else []
     best = {t.task: t.best for t in tasks if t.best is not None}
-    prepare: dict[str, Callable[[], Run]] = {OURS: lambda: prepare_ours(case, threads, best)}
-    if samples:
+    prepare: dict[str, Callable[[], Run]] = {OURS: lambda: prepare_ours(case, threads, best, records)}
+    if samples or records:
         prepare[DEFAULT] = lambda: prepare_ours(case, threads)
     if TORCH in peers:
         prepare[TORCH] = lambda: prepare_torch(case, threads, faster)

@@ -21,10 +21,11 @@ Run = Callable[[], Any]
 """Computes; `numpy.asarray` makes an array of its result."""
 
 
-def prepare_ours(case: Case, threads: int, candidates: Mapping[str, Candidate] | None = None) -> Run:
-    """Compile with the schedules given, by task, and defaults for the others."""
-    model = compile_model(case.model, Options(candidates=candidates or {}))
-    model.set_threads(threads)
+def prepare_ours(
+    case: Case, threads: int, candidates: Mapping[str, Candidate] | None = None, records: str | None = None
+) -> Run:
+    """Compile with the schedules given, by task, those of `records`, and defaults for the others."""
+    model = compile_model(case.model, Options(candidates=candidates or {}, records=records, threads=threads))
     return lambda: model.run(case.inputs)["y"]
 
 
