@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
-from statistics import geometric_mean
+from statistics import geometric_mean, median
 from typing import Any
 
 import click
@@ -76,18 +77,20 @@ class Searched:
 @click.option("--trials", type=click.IntRange(min=1), default=100, show_default=True, help="Of each search.")
 @click.option("--policies", default=",".join(POLICIES), show_default=True, help="For workloads.")
 @click.option("--schedulers", default=",".join(STRATEGIES), show_default=True, help="For networks.")
+@click.option("--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Candidates tried together.")
 @click.option("--no-defaults", is_flag=True, help="Search without the default schedules to start from.")
 @click.option("--threads", type=int, help="Threads that candidates run on [default: all cores].")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw the curves; needs matplotlib.")
 def search(
-    names: tuple[str, ...], trials: int, policies: str, schedulers: str, no_defaults: bool, threads: int | None,
-    seed: int, picture: Path | None,
+    names: tuple[str, ...], trials: int, policies: str, schedulers: str, batch: int, no_defaults: bool,
+    threads: int | None, seed: int, picture: Path | None,
 ) -> None:  # fmt: skip
     """Search each WORKLOAD with every policy, and each MODEL with every task scheduler; compare what they found."""
     options = Options(trials=trials, records=NO_RECORDS, threads=threads, seed=seed)
     click.echo(f"{processor()}; {threads or usable_cores()} threads, {trials} trials, seed {seed}")
-    found = [_search(n, options, schedulers if n.endswith(MODEL) else policies, not no_defaults) for n in names]
+    settings = SearchSettings(batch=batch, defaults=not no_defaults)
+    found = [_search(n, options, schedulers if n.endswith(MODEL) else policies, settings) for n in names]
     for networks in (False, True):
         chosen = [s for s in found if s.name.endswith(MODEL) == networks]
         if chosen:
@@ -99,17 +102,16 @@ def search(
         draw(found, picture)
 
 
-def _search(name: str, options: Options, ways: str, defaults: bool) -> Searched:
+def _search(name: str, options: Options, ways: str, settings: SearchSettings) -> Searched:
     model = name if name.endswith(MODEL) else named(name).model
     source = to_tasks(read(model, options), options)
-    batch = tuning.batch_size(options, max(1, tuning.tunable([source], options)))
     curves: dict[str, Curve] = {}
     tuned: dict[str, Tuned] = {}
     for way in ways.split(","):
         policy, strategy = ("evolution", way) if name.endswith(MODEL) else (way, "gradient")
         curves[way] = Curve()
-        settings = SearchSettings(batch=batch, policy=policy, defaults=defaults)
-        tuned[way] = tuning.search([source], options, curves[way].watch, settings, strategy=strategy)
+        chosen = replace(settings, policy=policy)
+        tuned[way] = tuning.search([source], options, curves[way].watch, chosen, strategy=strategy)
         click.echo(f"{name} {way}: {1e3 * curves[way].best[-1]:.4f} ms after {curves[way].elapsed[-1]:.0f} s", err=True)
     return Searched(name, _compared(source, tuned, options), curves)
 
@@ -122,7 +124,7 @@ def _compared(source: Program, tuned: Mapping[str, Tuned], options: Options) -> 
         times = measurer.confirm([(task, [t.best[task.name] for t in tuned.values()]) for task in tasks])
     finally:
         measurer.close()
-    middle = [[sorted(t)[len(t) // 2] if t else float("inf") for t in each] for each in times]
+    middle = [[median(t) if t else inf for t in each] for each in times]
     return {
         way: sum(task.weight * each[k] for task, each in zip(tasks, middle, strict=True)) for k, way in enumerate(tuned)
     }

@@ -35,6 +35,8 @@ PLAIN_FLOPS = 1e9
 CONFIRMING_PROCESSES, CONFIRMING_ROUNDS = 2, 1
 DRIFT = 0.05
 """The anchor's times before and after a batch differ by no more on a quiet machine."""
+ANCHORS = 3
+"""How often the anchor runs before it counts as slower, or faster, than at first: memory may lie badly once."""
 
 
 Finalists = Sequence[tuple[SearchTask, Sequence[Candidate]]]
@@ -209,10 +211,13 @@ class PoolMeasurer:
         return self._prepared[task.text]
 
     def _anchor(self, task: SearchTask, ready: _Prepared) -> float:
-        (trial,) = self._run(task, ready, [ready.anchor], None)
-        if trial.seconds is None:
-            raise TaskFailedError(task.name, f"its default schedule: {trial.fate}: {trial.reason}")
-        return trial.seconds
+        seconds: list[float] = []
+        while len(seconds) < ANCHORS and not (seconds and _near(min(seconds), ready.first_anchor)):
+            (trial,) = self._run(task, ready, [ready.anchor], None)
+            if trial.seconds is None:
+                raise TaskFailedError(task.name, f"its default schedule: {trial.fate}: {trial.reason}")
+            seconds.append(trial.seconds)
+        return min(seconds)
 
     def _run_all(
         self, task: SearchTask, ready: _Prepared, built: Sequence[JobResult], best: float | None
@@ -266,6 +271,10 @@ class PoolMeasurer:
 def _compile_seconds(task: SearchTask, candidate: Candidate | None) -> float:
     point = None if candidate is None else task.point(candidate)
     return 0.0 if candidate is None or point is None else task.spaces[point.space].properties(candidate).compile_seconds
+
+
+def _near(seconds: float, first: float | None) -> bool:
+    return first is not None and abs(seconds / first - 1) <= DRIFT
 
 
 def _corrected(trials: list[Trial], ready: _Prepared, anchor: float) -> list[Trial]:

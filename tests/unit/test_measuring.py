@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 from jobs_for_measuring import MOST_MEMORY
 
 from ansorc.compiler.driver import read, to_tasks
+from ansorc.compiler.kernel import KernelFacts
 from ansorc.compiler.measure import runnable
 from ansorc.compiler.measuring import measurer, runner
 from ansorc.compiler.measuring.measurer import LocalPools, PoolMeasurer
@@ -20,7 +21,8 @@ from ansorc.compiler.measuring.trial import FATES, Trial
 from ansorc.compiler.options import Options
 from ansorc.compiler.search.sample import default_points, sample_points
 from ansorc.compiler.search.task import Point, SearchTask, tasks_of
-from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
+from ansorc.compiler.task_job import TaskCode, TaskJob, compile_task, machine_of
+from ansorc.compiler.workers import Job, JobResult
 from ansorc.tools.tune_workloads import named
 from ansorc.tools.workloads import Dense
 
@@ -180,3 +182,49 @@ def test_differences() -> None:
 def test_a_trial_knows_its_median() -> None:
     assert Trial("measured", (3.0, 1.0, 2.0)).seconds == 2.0
     assert Trial("crash").seconds is None
+
+
+class ScriptedPools:
+    """Compiles to nothing, and runs in as many seconds as are written down for anchors; candidates take one."""
+
+    def __init__(self, *anchors: float) -> None:
+        self._anchors = list(anchors)
+
+    def builders(self) -> "ScriptedPools":
+        return self
+
+    runner = builders
+
+    def environment(self) -> dict[str, object]:
+        return {}
+
+    def close(self) -> None:
+        assert not self._anchors
+
+    def run(self, jobs: Sequence[Job], progress: object = None, timeout: float | None = None) -> list[JobResult]:
+        return [JobResult(job.name, self._value(job.payload)) for job in jobs]
+
+    def _value(self, job: TaskJob | runner.RunJob) -> TaskCode | runner.Ran:
+        if isinstance(job, TaskJob):
+            return TaskCode(KernelFacts(), b"anchor" if job.candidate is None else b"candidate")
+        assert job.code is not None
+        return runner.Ran((1.0,) if job.code.code == b"candidate" else (self._anchors.pop(0),))
+
+
+@pytest.mark.parametrize(
+    ("anchors", "seconds"),
+    [
+        ((1.0, 1.0, 1.0, 1.0, 1.0, 1.0), 1.0),
+        ((1.4, 1.0, 1.4, 1.0, 1.4, 1.4, 1.0, 1.0), 1.0),  # memory lay badly now and then
+        ((1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0), 0.5),  # the machine has become slower
+        ((1.0, 1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 1.0), 1.0),  # it was disturbed during a batch, which is run again
+    ],
+)
+def test_the_machine_drifts(task: SearchTask, anchors: tuple[float, ...], seconds: float) -> None:
+    measurer = PoolMeasurer(Options().target, 1, ScriptedPools(*anchors))
+    candidate = task.candidate(default_points(task)[0])
+    (first,) = measurer.measure(task, [candidate], None)
+    assert first.seconds == 1.0
+    (again,) = measurer.measure(task, [candidate], None)
+    assert again.seconds == seconds
+    measurer.close()
