@@ -67,7 +67,7 @@ class _Prepared:
     reference: TaskCode
     anchor: TaskCode
     first_anchor: float | None = None
-    """Seconds of the anchor in the first batch."""
+    """Seconds of the anchor, when it first ran."""
     expected: Array | None = None
     """What the reference computes, once a fresh process had to be told."""
     measured: dict[str, Trial] = field(default_factory=dict[str, Trial])
@@ -144,7 +144,7 @@ class PoolMeasurer:
         """Try candidates of a task.
 
         A default schedule, the anchor, runs before and after them: times are corrected by how much it drifted since
-        the first batch, and taken again where it moved in between.
+        it first ran, and taken again where it moved in between.
         """
         ready = self._prepare(task)
         built = self._build([(task, c) for c in candidates])
@@ -155,7 +155,7 @@ class PoolMeasurer:
         after = self._anchor(task, ready)
         if abs(after / before - 1) > DRIFT:  # somebody else was busy: once more
             ready.measured.clear()
-            before = after
+            before = self._anchor(task, ready)
             trials = self._run_all(task, ready, built, best)
             after = self._anchor(task, ready)
         return _corrected(trials, ready, (before + after) / 2)
@@ -217,6 +217,7 @@ class PoolMeasurer:
             if trial.seconds is None:
                 raise TaskFailedError(task.name, f"its default schedule: {trial.fate}: {trial.reason}")
             seconds.append(trial.seconds)
+        ready.first_anchor = ready.first_anchor or min(seconds)
         return min(seconds)
 
     def _run_all(
@@ -278,9 +279,8 @@ def _near(seconds: float, first: float | None) -> bool:
 
 
 def _corrected(trials: list[Trial], ready: _Prepared, anchor: float) -> list[Trial]:
-    """Return trials in the seconds of the first batch, if the machine's speed has changed since."""
-    ready.first_anchor = ready.first_anchor or anchor
-    ratio = ready.first_anchor / anchor
+    """Return trials in the seconds of when the anchor first ran, if the machine's speed has changed since."""
+    ratio = 1.0 if ready.first_anchor is None else ready.first_anchor / anchor
     if abs(ratio - 1) <= DRIFT:
         return trials
     return [replace(t, times=tuple(ratio * s for s in t.times)) for t in trials]

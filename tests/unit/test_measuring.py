@@ -16,7 +16,7 @@ from ansorc.compiler.measure import runnable
 from ansorc.compiler.measuring import measurer, runner
 from ansorc.compiler.measuring.measurer import LocalPools, PoolMeasurer
 from ansorc.compiler.measuring.reference import widened
-from ansorc.compiler.measuring.runner import Expected
+from ansorc.compiler.measuring.runner import Expected, Ran, RunJob
 from ansorc.compiler.measuring.trial import FATES, Trial
 from ansorc.compiler.options import Options
 from ansorc.compiler.search.sample import default_points, sample_points
@@ -193,7 +193,8 @@ class ScriptedPools:
     def builders(self) -> "ScriptedPools":
         return self
 
-    runner = builders
+    def runner(self) -> "ScriptedPools":
+        return self
 
     def environment(self) -> dict[str, object]:
         return {}
@@ -204,20 +205,20 @@ class ScriptedPools:
     def run(self, jobs: Sequence[Job], progress: object = None, timeout: float | None = None) -> list[JobResult]:
         return [JobResult(job.name, self._value(job.payload)) for job in jobs]
 
-    def _value(self, job: TaskJob | runner.RunJob) -> TaskCode | runner.Ran:
+    def _value(self, job: TaskJob | RunJob) -> TaskCode | Ran:
         if isinstance(job, TaskJob):
             return TaskCode(KernelFacts(), b"anchor" if job.candidate is None else b"candidate")
         assert job.code is not None
-        return runner.Ran((1.0,) if job.code.code == b"candidate" else (self._anchors.pop(0),))
+        return Ran((1.0,) if job.code.code == b"candidate" else (self._anchors.pop(0),))
 
 
 @pytest.mark.parametrize(
     ("anchors", "seconds"),
     [
         ((1.0, 1.0, 1.0, 1.0, 1.0, 1.0), 1.0),
-        ((1.4, 1.0, 1.4, 1.0, 1.4, 1.4, 1.0, 1.0), 1.0),  # memory lay badly now and then
+        ((1.4, 1.0, 1.4, 1.0, 1.4, 1.0, 1.0), 1.0),  # memory lay badly now and then
         ((1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0), 0.5),  # the machine has become slower
-        ((1.0, 1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 1.0), 1.0),  # it was disturbed during a batch, which is run again
+        ((1.0, 1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 1.0, 1.0), 1.0),  # disturbed during a batch, which is run again
     ],
 )
 def test_the_machine_drifts(task: SearchTask, anchors: tuple[float, ...], seconds: float) -> None:
