@@ -74,7 +74,10 @@ def running(tmp_path: Path) -> Iterator[Cluster]:
 
 @pytest.mark.parametrize("victim", [0, 1])  # one of them is the one that measures
 def test_a_lost_worker_costs_nothing_but_time(running: Cluster, task: SearchTask, tmp_path: Path, victim: int) -> None:
-    measurer = PoolMeasurer(Options().target, 1, cluster.ClusterPools(running.address, HERE))
+    pools = cluster.ClusterPools(running.address, HERE)
+    assert len(pools.running()) == len(pools.compiling()) == 2
+    assert pools.environment()["cores"]
+    measurer = PoolMeasurer(Options().target, 1, pools)
     killed: list[int] = []
 
     def kill(event: Event) -> None:
@@ -93,20 +96,6 @@ def test_a_lost_worker_costs_nothing_but_time(running: Cluster, task: SearchTask
     assert tuned.trials == 32
     assert fates == [("measured", 32)]
     assert task.name in tuned.best
-
-
-def test_both_workers_may_be_lost_but_one(running: Cluster, task: SearchTask) -> None:
-    pools = cluster.ClusterPools(running.address, HERE)
-    measurer = PoolMeasurer(Options().target, 1, pools)
-    try:
-        assert len(pools.running()) == len(pools.compiling()) == 2
-        assert measurer.measure(task, [None], None)[0].fate == "measured"
-        running.workers[1].kill()
-        running.workers[1].wait()
-        assert measurer.measure(task, [None], None)[0].fate == "measured"
-        assert pools.environment()["cores"]
-    finally:
-        measurer.close()
 
 
 def test_nobody_is_left(running: Cluster, task: SearchTask, monkeypatch: pytest.MonkeyPatch) -> None:
