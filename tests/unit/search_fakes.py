@@ -9,20 +9,20 @@ from ansorc.compiler.measuring.trial import Trial
 from ansorc.compiler.options import Options
 from ansorc.compiler.search.task import SearchTask, tasks_of
 from ansorc.compiler.sketch.candidate import Candidate
-from ansorc.compiler.target import parse_target
+from ansorc.compiler.target import Target, parse_target
 from ansorc.compiler.task_job import machine_of
 from ansorc.tools.workloads import Workload
 
 TARGET = parse_target("znver4")
 
 
-def tasks(*workloads: Workload) -> list[SearchTask]:
+def tasks(*workloads: Workload, target: Target = TARGET) -> list[SearchTask]:
     """Return the tasks of layers that have a space."""
-    options = Options(target=TARGET)
+    options = Options(target=target)
     made: list[SearchTask] = []
     for workload in workloads:
         program = to_tasks(read(workload.case(1).model, options), options)
-        made += [t for t in tasks_of(program, machine_of(TARGET)) if t.spaces]
+        made += [t for t in tasks_of(program, machine_of(target)) if t.spaces]
     return made
 
 

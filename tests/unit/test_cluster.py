@@ -10,18 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from search_fakes import tasks
 
-from ansorc.compiler.driver import read, to_tasks
 from ansorc.compiler.errors import ClusterError
 from ansorc.compiler.measuring import cluster
 from ansorc.compiler.measuring.measurer import PoolMeasurer
 from ansorc.compiler.options import Options
 from ansorc.compiler.records.database import Records
 from ansorc.compiler.search.policy import SearchSettings
-from ansorc.compiler.search.task import SearchTask, tasks_of
+from ansorc.compiler.search.task import SearchTask
 from ansorc.compiler.search.tuner import Budget, Event, Settings, tune
 from ansorc.compiler.target import parse_target, target_key
-from ansorc.compiler.task_job import machine_of
 from ansorc.tools.workloads import Dense
 
 pytest.importorskip("distributed")
@@ -31,9 +30,7 @@ HERE = target_key(parse_target("native"))
 
 @pytest.fixture(scope="module")
 def task() -> SearchTask:
-    options = Options()
-    layer = Dense("D", 24, 32, 64, activation="relu").case(1).model
-    (made,) = tasks_of(to_tasks(read(layer, options), options), machine_of(options.target))
+    (made,) = tasks(Dense("D", 24, 32, 64, activation="relu"), target=parse_target("native"))
     return made
 
 

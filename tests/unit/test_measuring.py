@@ -9,6 +9,7 @@ import numpy as np
 import psutil
 import pytest
 from jobs_for_measuring import MOST_MEMORY
+from search_fakes import tasks
 
 from ansorc.compiler.driver import read, to_tasks
 from ansorc.compiler.kernel import KernelFacts
@@ -21,6 +22,7 @@ from ansorc.compiler.measuring.trial import FATES, Trial
 from ansorc.compiler.options import Options
 from ansorc.compiler.search.sample import default_points, sample_points
 from ansorc.compiler.search.task import Point, SearchTask, tasks_of
+from ansorc.compiler.target import parse_target
 from ansorc.compiler.task_job import TaskCode, TaskJob, compile_task, machine_of
 from ansorc.compiler.workers import Job, JobResult
 from ansorc.tools.tune_workloads import named
@@ -31,9 +33,7 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="module")
 def task() -> SearchTask:
-    options = Options()
-    layer = Dense("D", 24, 32, 64, activation="relu").case(1).model
-    (made,) = tasks_of(to_tasks(read(layer, options), options), machine_of(options.target))
+    (made,) = tasks(Dense("D", 24, 32, 64, activation="relu"), target=parse_target("native"))
     return made
 
 

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from search_fakes import tasks
 
-from ansorc.compiler.driver import read, to_tasks
 from ansorc.compiler.measuring.trial import Trial
-from ansorc.compiler.options import Options
 from ansorc.compiler.records.database import Record, Records
 from ansorc.compiler.search.sample import sample_points
-from ansorc.compiler.search.task import SearchTask, tasks_of
 from ansorc.compiler.target import parse_target, target_key
 from ansorc.compiler.task_job import machine_of
 from ansorc.tools.limits import Level, Limits
@@ -22,17 +20,8 @@ from ansorc.tools.workloads import BatchMatmul
 from ansorc.tools.workloads_convolution import Convolution
 
 PHONE = (390, 844)
+LAYERS = (Convolution("C2D", (14, 14), 32, 64, 3, 1, 1), BatchMatmul("GMM", 64, 64, 64))
 BROWSER, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
-
-
-def _tasks() -> list[SearchTask]:
-    options = Options()
-    layers = (Convolution("C2D", (14, 14), 32, 64, 3, 1, 1), BatchMatmul("GMM", 64, 64, 64))
-    return [
-        t
-        for layer in layers
-        for t in tasks_of(to_tasks(read(layer.case(1).model, options), options), machine_of(options.target))
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +32,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Records(folder / "r.db") as records:
         run = records.begin("run", '{"processor": "a <processor>", "cores": 2, "system": "any"}')
         undone: dict[str, dict[str, float]] = {}
-        for task in _tasks():
+        for task in tasks(*LAYERS, target=target):
             records.add_task(task.name, task.shape, task.flops, task.text)
             for k, point in enumerate(sample_points(task, 40, random.Random(1))):
                 failed = k == 7
