@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 
 import click
 
@@ -30,8 +31,16 @@ def command() -> None:
 
 
 def main() -> None:
-    """Run the command."""
-    command.main(prog_name="ansorc-bench")
+    """Run the command; a mistake of the user is one message and exit code 1."""
+    try:
+        command.main(prog_name="ansorc-bench")
+    except Exception as error:
+        from ansorc.tools.ansorc import USER_ERRORS  # not earlier: `networks` loads libraries without the compiler
+
+        if not isinstance(error, USER_ERRORS):
+            raise
+        click.echo(f"ansorc-bench: error: {error}", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

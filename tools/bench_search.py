@@ -15,6 +15,7 @@ import click
 
 from ansorc.compiler import tuning
 from ansorc.compiler.driver import read, to_tasks
+from ansorc.compiler.errors import InvalidOptionError
 from ansorc.compiler.measuring.measurer import LocalPools, PoolMeasurer
 from ansorc.compiler.options import NO_RECORDS, Options
 from ansorc.compiler.program import Program
@@ -22,6 +23,7 @@ from ansorc.compiler.search.policy import POLICIES, SearchSettings
 from ansorc.compiler.search.scheduler import STRATEGIES
 from ansorc.compiler.search.tuner import Event, Tuned
 from ansorc.compiler.target import usable_cores
+from ansorc.tools.engines import missing
 from ansorc.tools.measure import processor
 from ansorc.tools.tune_workloads import named
 
@@ -77,7 +79,9 @@ class Searched:
 @click.option("--trials", type=click.IntRange(min=1), default=100, show_default=True, help="Of each search.")
 @click.option("--policies", default=",".join(POLICIES), show_default=True, help="For workloads.")
 @click.option("--schedulers", default=",".join(STRATEGIES), show_default=True, help="For networks.")
-@click.option("--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Candidates tried together.")
+@click.option(
+    "--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Candidates tried together, at most."
+)
 @click.option("--no-defaults", is_flag=True, help="Search without the default schedules to start from.")
 @click.option("--threads", type=int, help="Threads that candidates run on [default: all cores].")
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -87,6 +91,8 @@ def search(
     threads: int | None, seed: int, picture: Path | None,
 ) -> None:  # fmt: skip
     """Search each WORKLOAD with every policy, and each MODEL with every task scheduler; compare what they found."""
+    if picture is not None and missing("matplotlib"):
+        raise click.BadParameter("needs matplotlib: pip install 'ansorc[bench]'", param_hint="--picture")
     options = Options(trials=trials, records=NO_RECORDS, threads=threads, seed=seed)
     click.echo(f"{processor()}; {threads or usable_cores()} threads, {trials} trials, seed {seed}")
     settings = SearchSettings(batch=batch, defaults=not no_defaults)
@@ -105,12 +111,16 @@ def search(
 def _search(name: str, options: Options, ways: str, settings: SearchSettings) -> Searched:
     model = name if name.endswith(MODEL) else named(name).model
     source = to_tasks(read(model, options), options)
+    tasks = tuning.tunable([source], options)
+    batch = min(settings.batch, tuning.batch_size(options, max(1, tasks)))
+    if options.trials < batch * tasks:
+        raise InvalidOptionError("--trials", options.trials, f"at least {batch * tasks}: {name} has {tasks} tasks")
     curves: dict[str, Curve] = {}
     tuned: dict[str, Tuned] = {}
     for way in ways.split(","):
         policy, strategy = ("evolution", way) if name.endswith(MODEL) else (way, "gradient")
         curves[way] = Curve()
-        chosen = replace(settings, policy=policy)
+        chosen = replace(settings, policy=policy, batch=batch)
         tuned[way] = tuning.search([source], options, curves[way].watch, chosen, strategy=strategy)
         click.echo(f"{name} {way}: {1e3 * curves[way].best[-1]:.4f} ms after {curves[way].elapsed[-1]:.0f} s", err=True)
     return Searched(name, _compared(source, tuned, options), curves)
@@ -153,7 +163,7 @@ def _time_to_quality(searched: Searched) -> str:
 
 
 def draw(found: Sequence[Searched], path: Path) -> None:
-    """Draw the mean speed of each way over the best of all, by trials; needs matplotlib."""
+    """Draw the mean speed of each way over the best of all: policies by trials, schedulers by seconds."""
     matplotlib: Any = importlib.import_module("matplotlib")
     matplotlib.use("Agg")
     plt: Any = importlib.import_module("matplotlib.pyplot")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +25,6 @@ from ansorc.compiler.records.database import Records
 from ansorc.compiler.search.evolution import Evolution
 from ansorc.compiler.search.policy import POLICIES, SearchSettings
 from ansorc.compiler.search.scheduler import OBJECTIVES, STRATEGIES
-from ansorc.compiler.search.task import calls_of
 from ansorc.compiler.search.tuner import Event, Tuned
 from ansorc.compiler.target import Target, parse_target, target_key, usable_cores
 from ansorc.compiler.task_job import machine_of
@@ -37,6 +35,7 @@ from ansorc.tools.limits import Limits, measure_limits
 from ansorc.tools.suites import PAPER
 from ansorc.tools.tune_progress import Watcher
 from ansorc.tools.tune_report import Here
+from ansorc.tools.tune_results import network_lines, result_lines
 from ansorc.tools.tune_workloads import FAMILIES, examples, named
 
 SUBGRAPHS = ("ConvLayer", "TBS")
@@ -289,46 +288,6 @@ def _tune_together(
             for task in compile_tasks(replace(source, code=chosen), str(show), options).tasks.values():
                 click.echo(task.code.decode())
     return tuned
-
-
-def result_lines(title: str, tuned: Tuned, limits: Limits, options: Options) -> Iterable[str]:
-    """Return what was found: for each task its best program, its time and how near that is to the peak."""
-    peak = limits.fma_one_core if options.threads == 1 else limits.fma_all_cores
-    total = 0.0
-    for progress in tuned.progress:
-        task = progress.task
-        if task.name not in tuned.best:
-            yield f"{task.name} {task.shape}: default ({progress.dead or 'no trial'})"
-            continue
-        candidate, seconds = tuned.best[task.name], tuned.seconds[task.name]
-        total += task.weight * seconds
-        gflops = task.flops / seconds / 1e9
-        yield f"{task.name} {task.shape} x{task.weight}: {1e3 * seconds:.4f} ms, {gflops:.1f} GFLOP/s, " + (
-            f"{100 * gflops / peak:.0f}% of the FMA peak; {candidate.sketch.kind}"
-        )
-        yield from program_lines(json.loads(candidate.to_json()))
-    yield f"{title}: {1e3 * total:.4f} ms"
-
-
-def network_lines(sources: Iterable[Program], tuned: Tuned) -> Iterable[str]:
-    """Return what the tasks of each network take together."""
-    for source in sources:
-        calls = calls_of(source.main)
-        together = sum(count * tuned.seconds.get(name, 0.0) for name, count in calls.items())
-        yield f"{source.name}: {1e3 * together:.4f} ms"
-
-
-def program_lines(raw: dict[str, dict[str, object]]) -> Iterable[str]:
-    """Return the steps of a candidate with its numbers in their places."""
-    decisions = raw["decisions"]
-
-    def filled(field: object) -> str:
-        if isinstance(field, list):
-            return "[" + ", ".join(filled(f) for f in field) + "]"
-        return f"{field}={decisions[field]}" if isinstance(field, str) and field in decisions else str(field)
-
-    for name, *fields in raw["sketch"]["steps"]:  # pyright: ignore[reportGeneralTypeIssues]
-        yield f"    {name:<12} {' '.join(filled(f) for f in fields)}"
 
 
 def main() -> None:

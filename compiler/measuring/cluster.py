@@ -68,11 +68,14 @@ class ClusterPools:
             if address.startswith(LOCAL):
                 count = address.removeprefix(LOCAL)
                 if not count.isdecimal() or not int(count):
-                    raise ClusterError(address, "expected local: and a number of workers")
+                    raise ClusterError(address, "expected local: and a number of workers, such as local:2")
                 where = self._cluster = LocalCluster(n_workers=int(count), threads_per_worker=1, dashboard_address="")
             self.client: Any = Client(where, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError) as error:
-            raise ClusterError(address, f"no scheduler answers ({error or type(error).__name__})") from error
+            if self._cluster is not None:
+                self._cluster.close()
+            hint = "start one with `dask scheduler`, and `dask worker` on each machine"
+            raise ClusterError(address, f"no scheduler answers ({error or type(error).__name__})", hint) from error
         self._known: dict[str, tuple[str, str]] = {}
         if not self.compiling():
             self.close()

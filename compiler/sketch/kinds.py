@@ -42,11 +42,11 @@ def sketched() -> Mapping[str, Kind[Any]]:
 
 def _rules(module: str) -> Sequence[Kind[Any]]:
     try:
-        rules = importlib.import_module(module).RULES
-    except AttributeError as error:
-        raise UnusableRulesError(module, "it has no RULES") from error
-    except Exception as error:
+        rules = getattr(importlib.import_module(module), "RULES", None)
+    except Exception as error:  # it is a user's module: anything may happen in it
         raise UnusableRulesError(module, f"importing it: {type(error).__name__}: {error}") from error
+    if not isinstance(rules, Sequence):
+        raise UnusableRulesError(module, "it has no RULES" if rules is None else f"its RULES is {rules!r}")
     for rule in rules:
         if not isinstance(rule, Kind):
             raise UnusableRulesError(module, f"{rule!r} in its RULES is no Kind")

@@ -44,3 +44,19 @@ def test_curves_and_tables(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     draw(found[:1], tmp_path / "p.png")
     assert (tmp_path / "p.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("no-such-workload",), "unknown workload 'no-such-workload'"),
+        (("matmul-32", "--policies", "best"), "policy is 'best': expected one of"),
+        (("matmul-32", "--trials", "3"), "--trials is 3: expected at least 4: matmul-32 has 1 tasks"),
+    ],
+)
+def test_mistakes_are_messages(arguments: tuple[str, ...], said: str) -> None:
+    command = [sys.executable, "-m", "ansorc.tools.bench", "search", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

@@ -83,6 +83,7 @@ def test_a_browser_shows_it_on_a_phone_without_a_network(report: Path, browser: 
     )
     assert len(sizes) > 20
     assert min(sizes) > 9
+    assert "1.25" in browser.execute_script("return document.body.innerText")
     assert "a <processor>" in browser.execute_script("return document.body.innerText")
     heads = browser.execute_script("return [...document.querySelectorAll('h2')].map(h => h.innerText)")
     assert heads[:3] == ["Roofline", "What made the best better", "Predicted and measured"]

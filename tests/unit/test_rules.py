@@ -57,6 +57,8 @@ def test_the_example_leaves_other_tasks_alone(tmp_path: Path) -> None:
     [
         ("import nothing_of_this_name", "ModuleNotFoundError"),
         ("x = 1", "it has no RULES"),
+        ("RULES = 3", "its RULES is 3"),
+        ("import os\nos.nothing", "importing it: AttributeError"),
         ("RULES = ('fast',)", "'fast' in its RULES is no Kind"),
         ("from ansorc.compiler.sketch.transpose import Transpose\nRULES = (Transpose(),)", "'transpose' already"),
     ],
