@@ -15,9 +15,12 @@ import ansorc
 from ansorc.compiler import driver, tuning
 from ansorc.compiler.driver import read, to_tasks
 from ansorc.compiler.errors import DifferentResultError, InvalidOptionError
+from ansorc.compiler.measuring.trial import Trial
 from ansorc.compiler.options import Options
-from ansorc.compiler.records.database import Records
+from ansorc.compiler.records.database import Record, Records
+from ansorc.compiler.search.task import tasks_of
 from ansorc.compiler.target import parse_target, target_key
+from ansorc.compiler.task_job import machine_of
 from ansorc.tools.tune_workloads import UnknownWorkloadError, examples, named
 from ansorc.tools.workloads import Case, Dense
 
@@ -72,8 +75,22 @@ def test_records_of_another_target_say_so(tuned: tuple[Path, Path], layer: Case)
     assert target_key(Options().target) in coverage[0].source
 
 
-def test_a_near_miss_is_adapted(tuned: tuple[Path, Path]) -> None:
-    _, path = tuned
+def _record_default(path: Path, layer: Case) -> None:
+    """Store one trial of a layer: its default schedule."""
+    options = Options(threads=2)
+    (task,) = tasks_of(to_tasks(read(layer.model, options), options), machine_of(options.target))
+    choice = task.spaces[0].choose()
+    assert choice is not None
+    trial = Trial("measured", (1e-3,))
+    record = Record(task.name, target_key(options.target), 2, choice.candidate, trial, created=0.0, seconds=1e-3)
+    with Records(path) as records:
+        records.add_task(task.name, task.shape, task.flops, task.text)
+        records.add(records.begin("key", "{}"), [record])
+
+
+def test_a_near_miss_is_adapted(layer: Case, tmp_path: Path) -> None:
+    path = tmp_path / "r.db"
+    _record_default(path, layer)
     batch = Dense("D", 40, 32, 64, activation="relu").case(1)
     options = Options(records=path, threads=2)
     source = to_tasks(read(batch.model, options), options)
