@@ -137,6 +137,7 @@ def _compile(job: TaskJob, kinds: tuple[str, ...]) -> TaskCode:
             except SCHEDULE_FAILURES as error:
                 raise error if job.given else ScheduleFailedError(planned.kind, error) from error
         stage = _advance(module, stage, job.goal, machine)
+        module.operation.verify()
         facts = kernel.facts_of(module)
         if stage == job.goal:
             text = text_of(module.operation, verified=True)
