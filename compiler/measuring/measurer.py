@@ -36,7 +36,8 @@ CONFIRMING_PROCESSES, CONFIRMING_ROUNDS = 2, 1
 DRIFT = 0.05
 """The anchor's times before and after a batch differ by no more on a quiet machine."""
 ANCHORS = 3
-"""How often the anchor runs before it counts as slower, or faster, than at first: memory may lie badly once."""
+"""How often the anchor runs before it counts as slower, or faster, than at first, and once more as often in a new
+process: one kernel's memory can lie badly in one process, where others run as fast as ever."""
 
 
 Finalists = Sequence[tuple[SearchTask, Sequence[Candidate]]]
@@ -212,7 +213,11 @@ class PoolMeasurer:
 
     def _anchor(self, task: SearchTask, ready: _Prepared) -> float:
         seconds: list[float] = []
-        while len(seconds) < ANCHORS and not (seconds and _near(min(seconds), ready.first_anchor)):
+        most = ANCHORS if ready.first_anchor is None else 2 * ANCHORS
+        while len(seconds) < most and not (seconds and _near(min(seconds), ready.first_anchor)):
+            if len(seconds) == ANCHORS:
+                self._runner.close()
+                self._runner = self._pools.runner()
             (trial,) = self._run(task, ready, [ready.anchor], None)
             if trial.seconds is None:
                 raise TaskFailedError(task.name, f"its default schedule: {trial.fate}: {trial.reason}")

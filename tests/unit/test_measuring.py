@@ -189,18 +189,24 @@ class ScriptedPools:
 
     def __init__(self, *anchors: float) -> None:
         self._anchors = list(anchors)
+        self.runners = 0
 
     def builders(self) -> "ScriptedPools":
         return self
 
     def runner(self) -> "ScriptedPools":
+        self.runners += 1
         return self
 
     def environment(self) -> dict[str, object]:
         return {}
 
     def close(self) -> None:
-        assert not self._anchors
+        pass
+
+    @property
+    def left(self) -> int:
+        return len(self._anchors)
 
     def run(self, jobs: Sequence[Job], progress: object = None, timeout: float | None = None) -> list[JobResult]:
         return [JobResult(job.name, self._value(job.payload)) for job in jobs]
@@ -213,19 +219,22 @@ class ScriptedPools:
 
 
 @pytest.mark.parametrize(
-    ("anchors", "seconds"),
+    ("anchors", "seconds", "processes"),
     [
-        ((1.0, 1.0, 1.0, 1.0, 1.0, 1.0), 1.0),
-        ((1.4, 1.0, 1.4, 1.0, 1.4, 1.0, 1.0), 1.0),  # memory lay badly now and then
-        ((1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0), 0.5),  # the machine has become slower
-        ((1.0, 1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 1.0, 1.0), 1.0),  # disturbed during a batch, which is run again
+        ((1.0, 1.0, 1.0, 1.0, 1.0, 1.0), 1.0, 1),
+        ((1.4, 1.0, 1.4, 1.0, 1.4, 1.0, 1.0), 1.0, 1),  # memory lay badly now and then
+        ((*[1.0] * 4, *[2.0] * 3, 1.0, 1.0), 1.0, 2),  # it lies badly in this process
+        ((*[1.0] * 4, *[2.0] * 12), 0.5, 3),  # the machine has become slower
+        ((*[1.0] * 5, *[2.0] * 6, 1.0, 1.0), 1.0, 2),  # disturbed during a batch, which is run again
     ],
 )
-def test_the_machine_drifts(task: SearchTask, anchors: tuple[float, ...], seconds: float) -> None:
-    measurer = PoolMeasurer(Options().target, 1, ScriptedPools(*anchors))
+def test_the_machine_drifts(task: SearchTask, anchors: tuple[float, ...], seconds: float, processes: int) -> None:
+    pools = ScriptedPools(*anchors)
+    measurer = PoolMeasurer(Options().target, 1, pools)
     candidate = task.candidate(default_points(task)[0])
     (first,) = measurer.measure(task, [candidate], None)
     assert first.seconds == 1.0
     (again,) = measurer.measure(task, [candidate], None)
     assert again.seconds == seconds
+    assert (pools.left, pools.runners) == (0, processes)
     measurer.close()
