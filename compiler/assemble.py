@@ -39,6 +39,10 @@ class Assembly:
     weight_bytes: int
     memory: MemoryPlan
     calls: int
+    steps: tuple[Step, ...]
+    """What the host program does, in order."""
+    arena_bytes: int
+    """What the program's values and the kernels' scratch need together."""
 
 
 def assemble(program: Program, facts: Mapping[str, KernelFacts], default_threads: int | None) -> Assembly:
@@ -73,11 +77,13 @@ def assemble(program: Program, facts: Mapping[str, KernelFacts], default_threads
             used += -(-size // ALIGNMENT) * ALIGNMENT
         scratch_bytes = max(scratch_bytes, used)
         steps += [Step(s.name, s.chunks, tuple(arguments)) for s in kernel.sections]
-    numbers = host_numbers(
-        memory.arena_bytes + scratch_bytes, len(steps), default_threads or 0, program.inputs, program.outputs
-    )
+    arena_bytes = memory.arena_bytes + scratch_bytes
+    numbers = host_numbers(arena_bytes, len(steps), default_threads or 0, program.inputs, program.outputs)
     names = host_names(program.name, program.inputs, program.outputs)
-    return Assembly(host_ir(steps, numbers, names), tuple(placed.values()), weight_bytes, memory, len(memory.calls))
+    return Assembly(
+        host_ir(steps, numbers, names), tuple(placed.values()), weight_bytes, memory, len(memory.calls),
+        tuple(steps), arena_bytes,
+    )  # fmt: skip
 
 
 def write_packed(assembly: Assembly, weights: Mapping[str, np.ndarray], path: Path) -> None:

@@ -61,7 +61,7 @@ def compile_to_file(model: str | PathLike[str] | ModelProto, options: Options, o
     if library.is_low_level(model):
         return library.from_low_level(Path(str(model)), options, output, emit, start)
     source = to_tasks(read(model, options), options)
-    options = _with_schedules(source, options)
+    options = with_schedules(source, options)
     known = (*LATER[source.stage], *library.STAGES)
     if emit not in known:
         raise UnknownStageError(emit, known)
@@ -94,7 +94,7 @@ def link_tasks(
     return assembly
 
 
-def _with_schedules(source: Program, options: Options) -> Options:
+def with_schedules(source: Program, options: Options) -> Options:
     """Search schedules for the tasks, or look them up, if the options say so."""
     if not options.searches and options.records in (None, NO_RECORDS):
         return options
@@ -107,7 +107,7 @@ def _with_schedules(source: Program, options: Options) -> Options:
     found, coverage = tuning.recorded(source, options)
     for line in tuning.coverage_lines(coverage):
         options.report(line)
-    return tuning.with_schedules(options, found)
+    return tuning.with_schedules(options, found, coverage)
 
 
 def check_schedules(source: Program, tasks: Mapping[str, TaskCode], options: Options) -> None:

@@ -48,6 +48,8 @@ class Options:
     seed: int = 0
     candidates: Mapping[str, Candidate] = field(default_factory=lambda: dict[str, "Candidate"]())
     """Schedules of tasks, by symbol; the others get defaults."""
+    untried: frozenset[str] = frozenset()
+    """Those of these tasks whose schedule was never compiled: where it fails, the default takes its place."""
     exact: bool = False
     """Leave out algorithms that round more than the operators of the model do (Winograd's)."""
     cluster: str | None = None

@@ -67,6 +67,9 @@ def compile_tasks(program: Program, goal: str, options: Options) -> Compiled:
     ended = [r.name for r in results if r.failure is not None and r.failure.crashed and program.stage == "linalg"]
     crashed = [name for name in ended if name not in options.candidates]
     again = {name: replace(jobs[name], kinds=(LAST_KIND,)) for name in crashed}
+    for name in (r.name for r in results if r.failure is not None and r.name in options.untried):
+        options.report(f"{name}: the schedule of a similar task fails here, the default takes its place")
+        again[name] = replace(jobs[name], candidate=None)
     results = [r for r in results if r.name not in again] + _run(again, options, progress)
     for result in results:
         if result.failure is not None:

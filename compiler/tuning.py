@@ -24,7 +24,7 @@ from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.target import target_key, usable_cores
 from ansorc.compiler.task_job import machine_of
 
-RECORDS = "records"
+RECORDS, ADAPTED = "records", "adapted"
 MOST_BATCH, LEAST_BATCH, TRIALS_A_SECOND = 32, 4, 4
 
 
@@ -36,6 +36,11 @@ class Coverage:
     source: str
     """RECORDS, or where else it comes from, and why."""
     seconds: float | None = None
+
+    @property
+    def adapted(self) -> bool:
+        """Whether it is another task's, brought to what is legal here."""
+        return self.source.startswith(ADAPTED)
 
 
 def records_file(options: Options) -> Path | None:
@@ -102,7 +107,10 @@ def _pools(options: Options) -> Pools:
 
 
 def recorded(source: Program, options: Options) -> tuple[Mapping[str, Candidate], list[Coverage]]:
-    """Return the best schedules that records have for a program's tasks, and where each comes from."""
+    """Return the best schedules that records have for a program's tasks, and where each comes from.
+
+    Those that are adapted from another task were never compiled.
+    """
     assert options.records is not None
     threads, key = options.threads or usable_cores(), target_key(options.target, cold=options.cold)
     found: dict[str, Candidate] = {}
@@ -117,7 +125,7 @@ def recorded(source: Program, options: Options) -> tuple[Mapping[str, Candidate]
                 coverage.append(Coverage(task, RECORDS, best.seconds))
             elif task.spaces and (adapted := similar.adapted(task)) is not None:
                 found[task.name] = adapted.candidate
-                coverage.append(Coverage(task, f"adapted from records of the same operators on {adapted.origin}"))
+                coverage.append(Coverage(task, f"{ADAPTED} from records of the same operators on {adapted.origin}"))
             elif best is not None:
                 coverage.append(Coverage(task, "default: its record is a schedule that this version does not have"))
             else:
@@ -165,7 +173,7 @@ def network_line(event: Event) -> str:
 def coverage_lines(coverage: Sequence[Coverage]) -> list[str]:
     """Return a line for every task: where its schedule comes from."""
     used = sum(c.source == RECORDS for c in coverage)
-    adapted = sum(c.source.startswith("adapted") for c in coverage)
+    adapted = sum(c.adapted for c in coverage)
     lines = [
         f"{used} of {len(coverage)} tasks have schedules from records"
         + (f", {adapted} adapted from those of similar tasks" if adapted else "")
@@ -183,6 +191,9 @@ def _missing(task: SearchTask, records: Records) -> str:
     return f"default: records are of {', '.join(others)} only" if others else "default: no records"
 
 
-def with_schedules(options: Options, candidates: Mapping[str, Candidate]) -> Options:
+def with_schedules(options: Options, candidates: Mapping[str, Candidate], coverage: Sequence[Coverage] = ()) -> Options:
     """Return options that compile with these schedules, and search nothing."""
-    return replace(options, candidates={**candidates, **options.candidates}, trials=0, seconds=None, records=None)
+    untried = frozenset(c.task.name for c in coverage if c.adapted) - options.candidates.keys()
+    return replace(
+        options, candidates={**candidates, **options.candidates}, untried=untried, trials=0, seconds=None, records=None
+    )

@@ -33,6 +33,11 @@ def abort_in_schedules(job: TaskJob) -> TaskCode:
     return misbehave("abort") if job.kinds == all_kinds() else compile_task(job)  # type: ignore[return-value]
 
 
+def abort_in_candidates(job: TaskJob) -> TaskCode:
+    """Compile a task, but as if a schedule that was given ended in an abort."""
+    return compile_task(job) if job.candidate is None else misbehave("abort")  # type: ignore[return-value]
+
+
 def abort_in_all(job: TaskJob) -> None:
     """End as LLVM does when it cannot go on."""
     misbehave("abort")

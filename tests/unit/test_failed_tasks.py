@@ -3,6 +3,7 @@
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from ansorc.compiler import kernel, tasks
 from ansorc.compiler.driver import compile_to_file, read, to_tasks
 from ansorc.compiler.errors import TaskFailedError
 from ansorc.compiler.options import Options
+from ansorc.compiler.search.task import tasks_of
 from ansorc.compiler.sketch.kinds import sketched
 from ansorc.compiler.target import known_targets, parse_target, target_name
-from ansorc.compiler.task_job import TaskJob, compile_task
+from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
 from ansorc.compiler.workers import Job, run_jobs
 from ansorc.dialect_passes.schedule.words import match_ops, script, tile
 
@@ -46,6 +48,23 @@ def test_a_crash_is_tried_again_with_the_plainest_schedule(
     powers = np.exp(X @ X)
     result = ansorc.load(tmp_path / "y.so").run({"x": X})["y"]
     assert abs(result - powers / powers.sum(1, keepdims=True)).max() < 1e-6
+
+
+def test_the_default_takes_the_place_of_a_schedule_that_nobody_tried(
+    product: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = Options(use_cache=False, cache_dir=tmp_path / "cache")
+    program = to_tasks(read(product, options), options)
+    choices = {t.name: t.spaces[0].choose() for t in tasks_of(program, machine_of(options.target)) if t.spaces}
+    given = replace(options, candidates={name: c.candidate for name, c in choices.items() if c is not None})
+    assert given.candidates
+    monkeypatch.setattr(tasks, "ENTRY", "jobs_for_workers:abort_in_candidates")
+    compile_to_file(product, replace(given, untried=frozenset(given.candidates)), tmp_path / "y.so", "so")
+    powers = np.exp(X @ X)
+    result = ansorc.load(tmp_path / "y.so").run({"x": X})["y"]
+    assert abs(result - powers / powers.sum(1, keepdims=True)).max() < 1e-6
+    with pytest.raises(TaskFailedError, match="SIGABRT"):
+        compile_to_file(product, given, tmp_path / "z.so", "so")
 
 
 @pytest.mark.parametrize("target", ["native", "neoverse-n1"])

@@ -1,0 +1,89 @@
+"""`ansorc-bench profile`: every call of a running network is timed, and the network computes what it always does."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+from onnx_cases import graph_model
+
+import ansorc
+from ansorc.compiler.assemble import assemble
+from ansorc.compiler.driver import compile_to_file, read, to_tasks
+from ansorc.compiler.options import Options
+from ansorc.compiler.tasks import compile_tasks
+from ansorc.tools.bench_profile import CallFigures, NetworkProfile, Running, lines
+
+X = np.arange(64 * 64, dtype=np.float32).reshape(64, 64) / 4096
+
+
+@pytest.fixture(scope="module")
+def model() -> onnx.ModelProto:
+    """Two products with different weights, which share a task, and a softmax."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"]),
+        helper.make_node("Softmax", ["a"], ["b"]),
+        helper.make_node("MatMul", ["b", "v"], ["y"]),
+    ]
+    return graph_model(nodes, {"x": X}, ["y"], {"w": X, "v": 1 - X})
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_clocks_change_nothing_and_calls_follow_each_other(
+    model: onnx.ModelProto, threads: int, tmp_path: Path
+) -> None:
+    options = Options(threads=threads, use_cache=False, fuse_chains="never")
+    source = to_tasks(read(model, options), options)
+    tasks = compile_tasks(source, "object", options).tasks
+    assembly = assemble(source, {name: t.facts for name, t in tasks.items()}, threads)
+    running = Running(source, tasks, assembly, options, clocks=True)
+    assert running.run(threads) > 0
+    compile_to_file(model, options, tmp_path / "y.so", "so")
+    expected = ansorc.load(tmp_path / "y.so").run({"x": running.inputs[0]})
+    np.testing.assert_array_equal(running.outputs[0], expected["y"])
+    calls = running.calls()
+    assert len(calls) == len(assembly.memory.calls) == 3
+    begin, end, busy = calls.T
+    assert (begin < end).all()
+    assert (end[:-1] <= begin[1:]).all()
+    assert (busy > 0).all()
+    assert (busy <= threads * (end - begin)).all()
+
+
+def test_a_profile_adds_up() -> None:
+    calls = (
+        CallFigures("task_a", "register-tile", "8x8 / 8", ms=2.0, bound_ms=1.0, busy=0.75),
+        CallFigures("task_b", "loops", "", ms=6.0, bound_ms=1.0, busy=1.0),
+    )
+    profile = NetworkProfile("net", 2, calls, total_ms=10.0, plain_ms=9.5, limits="")
+    text = lines(profile)
+    assert text[1].split() == ["2.0000", "20.0", "1.0000", "50%", "75%", "task_a", "register-tile", "8x8", "/", "8"]
+    assert text[3] == "2 calls 8.000 ms, their bounds 2.000 ms (25%)"
+    assert text[4] == "between them 2.000 ms (20.0%)"
+    assert text[5] == "net: 10.000 ms; without clocks 9.500 ms"
+    assert "task_b" in lines(profile, by_time=True)[1]
+    assert lines(replace(profile, calls=calls[:1]))[-2] == "between them 8.000 ms (80.0%)"
+
+
+def test_the_command_prints_every_call(model: onnx.ModelProto, tmp_path: Path) -> None:
+    onnx.save(model, tmp_path / "net.onnx")
+    command = [
+        sys.executable,
+        "-m",
+        "ansorc.tools.bench",
+        "profile",
+        str(tmp_path / "net.onnx"),
+        "--runs",
+        "3",
+        "--json",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["total_ms"] >= sum(c["ms"] for c in found["calls"]) * 0.9  # medians of each
+    assert all(c["ms"] > 0 and c["bound_ms"] > 0 for c in found["calls"])

@@ -1,0 +1,213 @@
+"""`ansorc-bench profile`: what each task takes inside the running network, beside its bound, and what lies between."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from ansorc.compiler.assemble import Assembly, assemble, write_packed
+from ansorc.compiler.driver import read, to_tasks, with_schedules
+from ansorc.compiler.host import steps_ir
+from ansorc.compiler.knobs import read_knobs
+from ansorc.compiler.measure import types_of_task
+from ansorc.compiler.options import Options
+from ansorc.compiler.program import Program
+from ansorc.compiler.search.task import SearchTask, tasks_of
+from ansorc.compiler.target import usable_cores
+from ansorc.compiler.task_job import TaskCode, machine_of
+from ansorc.compiler.tasks import compile_tasks
+from ansorc.frontends.model import TensorSpec
+from ansorc.runtime import linking
+from ansorc.runtime.kernel_runner import LoadedKernel, aligned, arena
+from ansorc.runtime.llvm_binding import LoadedCode, compile_ir
+from ansorc.tools.limits import Limits, measure_limits
+from ansorc.tools.measure import processor
+
+Array = NDArray[Any]
+RUNS, WARM_UP_RUNS = 30, 5
+NEVER = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class CallFigures:
+    """One call of a task; times are medians over runs."""
+
+    task: str
+    kind: str
+    """The kind of its schedule."""
+    shape: str
+    """The extents of its loops; empty where it has no schedule."""
+    ms: float
+    """From its first chunk's begin to its last one's end."""
+    bound_ms: float
+    """What the machine takes at least, for so much arithmetic on so many bytes."""
+    busy: float
+    """The share of the threads' time that chunks ran in."""
+
+
+@dataclass(frozen=True)
+class NetworkProfile:
+    """A network, call by call."""
+
+    network: str
+    threads: int
+    calls: tuple[CallFigures, ...]
+    total_ms: float
+    """From the first call's begin to the last one's end."""
+    plain_ms: float
+    """A whole run, without clocks."""
+    limits: str
+
+    @property
+    def inside_ms(self) -> float:
+        """What the calls take together."""
+        return sum(c.ms for c in self.calls)
+
+
+@click.command()
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--threads", type=int, help="Threads of the network [default: all cores].")
+@click.option("--records", metavar="FILE", help="Compile with the best schedules of these records.")
+@click.option("--runs", default=RUNS, show_default=True, type=click.IntRange(min=1), help="Timed runs.")
+@click.option("--by-time", is_flag=True, help="The longest call first, instead of the program's order.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def profile(model: Path, threads: int | None, records: str | None, runs: int, by_time: bool, as_json: bool) -> None:
+    """Time every task of MODEL inside the running network.
+
+    A task's bound is its arithmetic at the FMA peak, or its bytes at the bandwidth of the memory that holds them,
+    whichever takes longer; both are measured first.
+    """
+    options = Options(threads=threads, records=records)
+    measured = profile_network(to_tasks(read(model, options), options), options, runs)
+    if as_json:
+        click.echo(json.dumps(asdict(measured)))
+        return
+    click.echo(f"{processor()}\n{measured.limits}")
+    for line in lines(measured, by_time=by_time):
+        click.echo(line)
+
+
+def profile_network(source: Program, options: Options, runs: int = RUNS) -> NetworkProfile:
+    """Compile a program, run it, and time each call."""
+    options = with_schedules(source, options)
+    tasks = compile_tasks(source, "object", options).tasks
+    assembly = assemble(source, {name: t.facts for name, t in tasks.items()}, options.threads)
+    threads = options.threads or usable_cores()
+    limits = measure_limits(threads)
+    plain, clocks = Running(source, tasks, assembly, options), Running(source, tasks, assembly, options, clocks=True)
+    totals: list[float] = []
+    rows: list[Array] = []
+    for k in range(WARM_UP_RUNS + runs):
+        seconds = plain.run(threads)
+        clocks.run(threads)
+        if k >= WARM_UP_RUNS:
+            totals.append(seconds)
+            rows.append(clocks.calls())
+    began, ended, busy = np.array(rows).transpose(2, 0, 1)
+    took = np.median(ended - began, axis=0)
+    shares = np.median(busy / (threads * np.maximum(1.0, ended - began)), axis=0)
+    known = {t.name: t for t in tasks_of(source, machine_of(options.target), exact=options.exact)}
+    figures = tuple(
+        CallFigures(
+            c.task,
+            tasks[c.task].facts.kind,
+            known[c.task].shape,
+            ns / 1e6,
+            _bound(known[c.task], source.code[c.task], limits),
+            share,
+        )
+        for c, ns, share in zip(assembly.memory.calls, took.tolist(), shares.tolist(), strict=True)
+    )
+    whole = statistics.median(float(r[:, 1].max() - r[:, 0].min()) for r in rows)
+    said = f"FMA {limits.fma_all_cores:.0f} GFLOP/s, memory {limits.levels[-1].all_cores:.0f} GB/s, {threads} threads"
+    return NetworkProfile(source.name, threads, figures, whole / 1e6, 1e3 * statistics.median(totals), said)
+
+
+class Running:
+    """A compiled program in this process, with random inputs; `clocks` note when each step begins and ends."""
+
+    def __init__(
+        self, source: Program, tasks: Mapping[str, TaskCode], assembly: Assembly, options: Options, *,
+        clocks: bool = False,
+    ) -> None:  # fmt: skip
+        self._counts = [len(tasks[c.task].facts.sections) for c in assembly.memory.calls]
+        self._clock = aligned((len(assembly.steps), 3), np.int64)
+        generator = np.random.default_rng(options.seed)
+        self.inputs = [_random(t, generator) for t in source.inputs]
+        self.outputs = [aligned(t.shape, np.dtype(str(t.dtype))) for t in source.outputs]
+        (memory,) = arena([((assembly.arena_bytes,), np.uint8)])
+        self._bases = [memory, _weights(assembly, source), *self.inputs, *self.outputs, self._clock]
+        target = options.target
+        text = steps_ir(assembly.steps, clock=len(self._bases) - 1 if clocks else None)
+        host = compile_ir(text, target.triple, target.cpu, target.features)
+        linker = linking.find_linker(target.triple, True)
+        timer = linking.timer_library(linker, target.triple, read_knobs().cache_dir)
+        code = LoadedCode(*(t.code for t in tasks.values()), host)
+        self._kernel = LoadedKernel(code, len(assembly.steps), timer)
+
+    def run(self, threads: int) -> float:
+        """Run once; return seconds."""
+        self._clock[...] = (NEVER, 0, 0)
+        return self._kernel.run(self._bases, threads)
+
+    def calls(self) -> Array:
+        """Return, of the last run, nanoseconds for each call: when it began, when it ended, how long chunks ran."""
+        rows: list[tuple[int, int, int]] = []
+        at = 0
+        for count in self._counts:
+            mine = self._clock[at : at + count]
+            rows.append((mine[:, 0].min(), mine[:, 1].max(), mine[:, 2].sum()))
+            at += count
+        return np.array(rows, np.float64)
+
+
+def lines(measured: NetworkProfile, *, by_time: bool = False) -> list[str]:
+    """Return the table of a profile, and what lies between its calls."""
+    total = measured.total_ms
+    made = [f"{'ms':>9} {'%':>5} {'bound':>9} {'of it':>6} {'busy':>5}  task"]
+    calls: Sequence[CallFigures] = measured.calls
+    if by_time:
+        calls = sorted(calls, key=lambda c: -c.ms)
+    for c in calls:
+        share = f"{100 * c.bound_ms / c.ms:5.0f}%" if c.ms else ""
+        what = " ".join(part for part in (c.task, c.kind, c.shape) if part)
+        made.append(f"{c.ms:9.4f} {100 * c.ms / total:5.1f} {c.bound_ms:9.4f} {share:>6} {100 * c.busy:4.0f}%  {what}")
+    inside, bound = measured.inside_ms, sum(c.bound_ms for c in measured.calls)
+    made += [
+        f"{len(calls)} calls {inside:.3f} ms, their bounds {bound:.3f} ms ({100 * bound / inside:.0f}%)",
+        f"between them {total - inside:.3f} ms ({100 * (total - inside) / total:.1f}%)",
+        f"{measured.network}: {total:.3f} ms; without clocks {measured.plain_ms:.3f} ms",
+    ]
+    return made
+
+
+def _bound(task: SearchTask, text: str, limits: Limits) -> float:
+    touched = sum(int(np.prod(t.shape)) * np.dtype(t.dtype).itemsize for t in types_of_task(text))
+    return limits.least_ms(int(task.flops), touched)
+
+
+def _random(tensor: TensorSpec, generator: np.random.Generator) -> Array:
+    kind = np.dtype(str(tensor.dtype))
+    drawn = generator.standard_normal(tensor.shape) if kind.kind == "f" else generator.integers(0, 2, tensor.shape)
+    made = aligned(tensor.shape, kind)
+    made[...] = drawn
+    return made
+
+
+def _weights(assembly: Assembly, source: Program) -> Array:
+    with tempfile.TemporaryDirectory(prefix="ansorc-") as folder:
+        path = Path(folder) / "weights"
+        write_packed(assembly, source.weights, path)
+        made = aligned((max(1, assembly.weight_bytes),), np.uint8)
+        stored = np.fromfile(path, np.uint8)
+        made[: len(stored)] = stored
+        return made
