@@ -125,10 +125,7 @@ def _compile(job: TaskJob, kinds: tuple[str, ...]) -> TaskCode:
     clock = Clock()
     with kernel.context(), ir.Location.unknown():
         module = ir.Module.parse(job.text)
-        if stage == "linalg" and (job.unscheduled or job.goal == "affine"):
-            kernel.to_affine(module)
-            stage = "affine"
-        elif stage == "linalg":
+        if stage == "linalg" and not (job.unscheduled or job.goal == "affine"):
             planned = kernel.plan(module, machine, kinds, job.candidate, job.script)
             try:
                 script = kernel.to_scheduled(module, planned)
@@ -136,8 +133,11 @@ def _compile(job: TaskJob, kinds: tuple[str, ...]) -> TaskCode:
                 stage = _advance(module, "scheduled", job.goal, machine)
             except SCHEDULE_FAILURES as error:
                 raise error if job.given else ScheduleFailedError(planned.kind, error) from error
-        stage = _advance(module, stage, job.goal, machine)
-        module.operation.verify()
+        else:
+            if stage == "linalg":
+                kernel.to_affine(module)
+                stage = "affine"
+            stage = _advance(module, stage, job.goal, machine)
         facts = kernel.facts_of(module)
         if stage == job.goal:
             text = text_of(module.operation, verified=True)
@@ -161,4 +161,5 @@ def _compile(job: TaskJob, kinds: tuple[str, ...]) -> TaskCode:
 def _advance(module: ir.Module, stage: str, goal: str, machine: Machine) -> str:
     while stage not in (goal, "llvm-mlir"):
         stage = kernel.advance(module, stage, machine)
+    module.operation.verify()  # once: passes do not, and what is invalid is a failure of the schedule
     return stage

@@ -70,6 +70,7 @@ def compile_tasks(program: Program, goal: str, options: Options) -> Compiled:
     for name in (r.name for r in results if r.failure is not None and r.name in options.untried):
         options.report(f"{name}: the schedule of a similar task fails here, the default takes its place")
         again[name] = replace(jobs[name], candidate=None)
+        keys[name] = _key(again[name], options)  # this is not what the candidate compiles to
     results = [r for r in results if r.name not in again] + _run(again, options, progress)
     for result in results:
         if result.failure is not None:

@@ -97,7 +97,9 @@ def profile(model: Path, threads: int | None, records: str | None, runs: int, by
 
 
 def profile_network(source: Program, options: Options, runs: int = RUNS) -> NetworkProfile:
-    """Compile a program, run it, and time each call."""
+    """Compile a program of the stage `linalg`, run it, and time each call."""
+    if source.stage != "linalg" or not source.code:
+        raise click.ClickException(f"{source.name}: nothing to time: expected an ONNX model that computes something")
     options = with_schedules(source, options)
     tasks = compile_tasks(source, "object", options).tasks
     assembly = assemble(source, {name: t.facts for name, t in tasks.items()}, options.threads)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from mlir import ir
 from onnx import helper
 from onnx_cases import graph_model
 
@@ -22,6 +23,7 @@ from ansorc.compiler.sketch.kinds import sketched
 from ansorc.compiler.target import known_targets, parse_target, target_name
 from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
 from ansorc.compiler.workers import Job, run_jobs
+from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.words import match_ops, script, tile
 
 HERE = Path(__file__).parent
@@ -53,7 +55,7 @@ def test_a_crash_is_tried_again_with_the_plainest_schedule(
 def test_the_default_takes_the_place_of_a_schedule_that_nobody_tried(
     product: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = Options(use_cache=False, cache_dir=tmp_path / "cache")
+    options = Options(cache_dir=tmp_path / "cache")
     program = to_tasks(read(product, options), options)
     choices = {t.name: t.spaces[0].choose() for t in tasks_of(program, machine_of(options.target)) if t.spaces}
     given = replace(options, candidates={name: c.candidate for name, c in choices.items() if c is not None})
@@ -63,7 +65,7 @@ def test_the_default_takes_the_place_of_a_schedule_that_nobody_tried(
     powers = np.exp(X @ X)
     result = ansorc.load(tmp_path / "y.so").run({"x": X})["y"]
     assert abs(result - powers / powers.sum(1, keepdims=True)).max() < 1e-6
-    with pytest.raises(TaskFailedError, match="SIGABRT"):
+    with pytest.raises(TaskFailedError, match="SIGABRT"):  # the cache has no default in its place
         compile_to_file(product, given, tmp_path / "z.so", "so")
 
 
@@ -122,3 +124,22 @@ def test_a_step_that_does_not_apply_leaves_the_kind_out(
     assert code.facts.kind not in sketched()
     assert code.failures
     assert all(failure.partition(": ")[0] in sketched() for failure in code.failures)
+
+
+def test_a_schedule_that_makes_an_invalid_module_leaves_the_kind_out(
+    product: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = Options()
+    text = next(t for t in to_tasks(read(product, options), options).code.values() if "matmul" in t)
+    advance = kernel.advance
+
+    def spoiled(module: ir.Module, stage: str, machine: Machine) -> str:
+        following = advance(module, stage, machine)
+        if following == "llvm-mlir" and kernel.facts_of(module).kind in sketched():
+            del next(iter(module.body.operations)).operation.attributes["sym_name"]
+        return following
+
+    monkeypatch.setattr(kernel, "advance", spoiled)
+    code = compile_task(TaskJob(text, "linalg", "object", options.target))
+    assert code.facts.kind not in sketched()
+    assert code.failures
