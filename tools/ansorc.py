@@ -87,6 +87,11 @@ def _print_version(context: click.Context, _parameter: click.Parameter, value: b
 @click.option(
     "--records", metavar="FILE", help="File of trials: used, and added to by a search; `none`: keep no trials."
 )
+@click.option(
+    "--cost-model",
+    metavar="FILE",
+    help="What `ansorc-tune train` wrote: chooses untuned schedules, and starts a search; or `none` [default: ours].",
+)
 @click.option("--seed", type=int, default=0, help="Of a search.")
 @click.option("--exact", is_flag=True, help="Leave out algorithms that round more (Winograd's).")
 @click.option("--cold", is_flag=True, help="Search schedules for calls that find nothing in the caches.")
@@ -107,6 +112,7 @@ def command(
     trials: int,
     seconds: float | None,
     records: str | None,
+    cost_model: str | None,
     seed: int,
     exact: bool,
     cold: bool,
@@ -135,6 +141,7 @@ def command(
             trials=trials,
             seconds=seconds,
             records=records,
+            cost_model=cost_model,
             seed=seed,
             exact=exact,
             cold=cold,

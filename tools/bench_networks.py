@@ -1,37 +1,55 @@
-"""`ansorc-bench networks`: whole models beside onnxruntime, with what compiling them costs."""
+"""`ansorc-bench networks`: whole models beside other runtimes, with what compiling them costs."""
 
 from __future__ import annotations
 
+import importlib
 import json
-import re
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 import psutil
 
 from ansorc.runtime.module import CompiledModel
-from ansorc.tools.measure import interleave, processor, random_inputs, relative_error
+from ansorc.tools.measure import (
+    OtherLoad,
+    geometric_mean,
+    interleave,
+    missing,
+    processor,
+    random_inputs,
+    relative_error,
+)
+from ansorc.tools.network_engines import ENGINES, PACKAGES
 
 SAMPLE_SECONDS = 0.02
 MEGABYTE = 1e6
+REFERENCE = "onnxruntime"
+DIFFERENT = 1e-3
+"""A peer whose outputs differ by more computes something else: its time says nothing."""
+BUSY = 0.1
+"""Cores that others may keep busy on a quiet machine."""
 
 
 @dataclass(frozen=True)
 class NetworkFigures:
-    """One line of `ansorc-bench networks`."""
+    """What was measured of one model."""
 
     network: str
+    batch: int
     error: float
     """Largest difference from onnxruntime, relative to the largest magnitude of the output."""
     ours_ms: float
-    peer_ms: float
-    ratio: float
+    peers_ms: Mapping[str, float]
+    speedup: float
+    """The fastest peer's time over ours."""
     cold_s: float
     """Wall time of `ansorc` with --no-cache."""
     cached_s: float
@@ -40,79 +58,135 @@ class NetworkFigures:
     model_mb: float
     library_mb: float
     load_ms: float
-
-
-COLUMNS = {  # title: format, one for each field of NetworkFigures
-    "network": "{:<24}",
-    "error": "{:>8.1e}",
-    "ours ms": "{:>8.2f}",
-    "ort ms": "{:>8.2f}",
-    "ratio": "{:>6.2f}",
-    "cold s": "{:>7.1f}",
-    "cached s": "{:>9.1f}",
-    "peak MB": "{:>8.0f}",
-    "onnx MB": "{:>8.1f}",
-    "lib MB": "{:>7.1f}",
-    "load ms": "{:>8.2f}",
-}
+    busy_cores: float
+    """What other processes used meanwhile."""
 
 
 @click.command()
 @click.argument("models", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--threads", default=0, help="Threads of both engines [default: all cores].")
+@click.option(
+    "--peer",
+    "peers",
+    multiple=True,
+    type=click.Choice(list(ENGINES)),
+    default=[REFERENCE],
+    show_default=True,
+    help="Repeatable.",
+)
+@click.option("--threads", default=0, help="Threads of all engines [default: all cores].")
 @click.option("--records", metavar="FILE", help="Compile with the best schedules of these records.")
+@click.option("--cost-model", metavar="FILE", help="What chooses schedules without a record; or none.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object a line.")
-def networks(models: tuple[Path, ...], threads: int, records: str | None, as_json: bool) -> None:
-    """Compile each of MODELS by the command line, load it without the compiler, compare with onnxruntime.
+@click.option("--picture", type=click.Path(path_type=Path), help="Draw the speeds of all engines; needs matplotlib.")
+def networks(
+    models: tuple[Path, ...], peers: tuple[str, ...], threads: int, records: str | None, cost_model: str | None,
+    as_json: bool, picture: Path | None,
+) -> None:  # fmt: skip
+    """Compile each of MODELS by the command line, load it without the compiler, compare with other runtimes.
 
-    Inputs are standard normal numbers, and 0 or 1 for integers. Runs of both engines alternate:
+    Inputs are standard normal numbers, and 0 or 1 for integers. Runs of all engines alternate:
     a pause, two untimed runs, eight timed ones, five times; the figures are medians.
     """
+    for package in {p for peer in (REFERENCE, *peers) for p in PACKAGES[peer]}:
+        if missing(package):
+            raise click.BadParameter(f"{package} is missing: pip install 'ansorc[bench]'", param_hint="--peer")
+    if picture is not None and missing("matplotlib"):
+        raise click.BadParameter("needs matplotlib: pip install 'ansorc[bench]'", param_hint="--picture")
+    flags = [
+        f for name, value in (("--records", records), ("--cost-model", cost_model)) if value for f in (name, value)
+    ]
+    width = max(len(model.name.split(".")[0]) for model in models)
     if not as_json:
         click.echo(processor())
-        click.echo(" ".join(re.sub(r"\.\d.", "", form).format(title) for title, form in COLUMNS.items()))
+        click.echo(heading(peers, width))
+    found: list[NetworkFigures] = []
     for model in models:
-        figures = measure_network(model, threads or len(psutil.Process().cpu_affinity() or [0]), records)
-        if as_json:
-            click.echo(json.dumps(asdict(figures)))
-        else:
-            values = [getattr(figures, f.name) for f in fields(figures)]
-            click.echo(" ".join(form.format(value) for form, value in zip(COLUMNS.values(), values, strict=True)))
+        found.append(measure_network(model, threads or len(psutil.Process().cpu_affinity() or [0]), peers, flags))
+        click.echo(json.dumps(asdict(found[-1])) if as_json else line(found[-1], width))
+    if not as_json:
+        mean = geometric_mean([f.speedup for f in found])
+        click.echo(f"geometric mean of the best peer over ours: {mean:.2f}, least {min(f.speedup for f in found):.2f}")
+    if picture is not None:
+        draw(found, picture)
 
 
-def measure_network(model: Path, threads: int, records: str | None = None) -> NetworkFigures:
-    """Measure one ONNX file; needs onnxruntime."""
-    import onnxruntime
+def heading(peers: Sequence[str], width: int) -> str:
+    """Return the titles of `line`."""
+    columns = " ".join(f"{f'{p} ms':>{max(8, len(p) + 3)}}" for p in ("ours", *peers))
+    return (
+        f"{'network':{width}} {'batch':>5} {'error':>8} {columns} {'speed-up':>8} {'cold s':>7} {'cached s':>9}"
+        f" {'peak MB':>8} {'onnx MB':>8} {'lib MB':>7} {'load ms':>8}"
+    )
 
+
+def line(f: NetworkFigures, width: int) -> str:
+    """Return a network's figures; the speed-up is over the fastest peer."""
+    columns = " ".join(f"{ms:>{max(8, len(p) + 3)}.2f}" for p, ms in {"ours": f.ours_ms, **f.peers_ms}.items())
+    disturbed = f"  disturbed: others kept {f.busy_cores:.1f} cores busy" if f.busy_cores > BUSY else ""
+    return (
+        f"{f.network:{width}} {f.batch:>5} {f.error:>8.1e} {columns} {f.speedup:>8.2f} {f.cold_s:>7.1f}"
+        f" {f.cached_s:>9.1f} {f.peak_mb:>8.0f} {f.model_mb:>8.1f} {f.library_mb:>7.1f} {f.load_ms:>8.2f}{disturbed}"
+    )
+
+
+def measure_network(
+    model: Path, threads: int, peers: Sequence[str] = (REFERENCE,), flags: Sequence[str] = ()
+) -> NetworkFigures:
+    """Measure one ONNX file; `flags` are given to `ansorc`. Needs onnxruntime."""
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "model.so"
         environment = {"XDG_CACHE_HOME": folder}
-        flags = [] if records is None else ["--records", records]
         cold, peak = _run_compiler(model, library, [*flags, "--no-cache"], environment)
         _run_compiler(model, library, flags, environment)
         cached, _ = _run_compiler(model, library, flags, environment)
         start = time.perf_counter()
         ours = CompiledModel(library)
         load = time.perf_counter() - start
-        compiler = {"mlir", "llvmlite", "onnx"} & set(sys.modules)
+        compiler = {"mlir", "llvmlite"} & set(sys.modules)
         if compiler:
             raise RuntimeError(f"the library is to be loaded without the compiler, but {compiler} are imported")
         ours.set_threads(threads)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.log_severity_level = threads, 3
-        peer = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
         inputs = random_inputs(ours)
         results = ours.run(inputs)
-        expected = peer.run(list(results), inputs)
-        error = max(relative_error(a, b) for a, b in zip(results.values(), map(np.asarray, expected), strict=True))
-        ours_ms, peer_ms = interleave([lambda: ours.run(inputs), lambda: peer.run(None, inputs)])
+        runs = {name: ENGINES[name](model, inputs, threads) for name in dict.fromkeys((REFERENCE, *peers))}
+        expected = [np.asarray(x) for x in runs[REFERENCE]()]
+        error = _error(list(results.values()), expected)
+        for name in (n for n in peers if (off := _error(runs[n](), expected)) > DIFFERENT):
+            raise click.ClickException(f"{name} computes something else of {model}: off by {off:.1g}")
+        load_of_others = OtherLoad()
+        ours_ms, *times = interleave([lambda: ours.run(inputs), *(runs[name] for name in peers)])
+        peers_ms = dict(zip(peers, times, strict=True))
         return NetworkFigures(
-            model.name.split(".")[0], error, ours_ms, peer_ms, ours_ms / peer_ms, cold, cached,
-            peak / MEGABYTE, model.stat().st_size / MEGABYTE, library.stat().st_size / MEGABYTE, 1e3 * load,
+            model.name.split(".")[0], ours.inputs[0].shape[0], error, ours_ms, peers_ms,
+            min(times) / ours_ms, cold, cached, peak / MEGABYTE, model.stat().st_size / MEGABYTE,
+            library.stat().st_size / MEGABYTE, 1e3 * load, load_of_others.cores(),
         )  # fmt: skip
 
 
-def _run_compiler(model: Path, library: Path, flags: list[str], environment: dict[str, str]) -> tuple[float, int]:
+def _error(found: Sequence[Any], expected: Sequence[Any]) -> float:
+    return max(relative_error(np.asarray(a), b) for a, b in zip(found, expected, strict=True))
+
+
+def draw(found: Sequence[NetworkFigures], path: Path) -> None:
+    """Draw each engine's speed over that of the fastest peer."""
+    matplotlib: Any = importlib.import_module("matplotlib")
+    matplotlib.use("Agg")
+    plt: Any = importlib.import_module("matplotlib.pyplot")
+    engines = [*found[0].peers_ms, "ansorc"]
+    figure, axes = plt.subplots(figsize=(max(6, 1.4 * len(found)), 4), layout="constrained")
+    for k, engine in enumerate(engines):
+        times = [{**f.peers_ms, "ansorc": f.ours_ms}[engine] for f in found]
+        speeds = [min(f.peers_ms.values()) / ms for f, ms in zip(found, times, strict=True)]
+        axes.bar([n + 0.8 * k / len(engines) for n in range(len(found))], speeds, 0.8 / len(engines), label=engine)
+    axes.axhline(1.0, color="0.4", linewidth=0.8)
+    axes.set_xticks([n + 0.4 - 0.4 / len(engines) for n in range(len(found))], [f.network for f in found], rotation=20)
+    axes.set_ylabel("speed over the fastest peer's")
+    axes.legend(ncols=len(engines), loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def _run_compiler(model: Path, library: Path, flags: Sequence[str], environment: dict[str, str]) -> tuple[float, int]:
     """Run `ansorc`; return seconds, and bytes of memory at most (its own and its workers')."""
     arguments = [sys.executable, "-m", "ansorc", str(model), "-o", str(library), *flags]
     start = time.perf_counter()

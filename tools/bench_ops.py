@@ -17,9 +17,18 @@ from ansorc.frontends.errors import ModelError
 from ansorc.runtime.errors import RuntimeFailure
 from ansorc.tools import sampled
 from ansorc.tools.bench_peak import limits_text, too_low
-from ansorc.tools.engines import Run, missing, prepare_onnxruntime, prepare_ours, prepare_torch, version
+from ansorc.tools.engines import Run, prepare_onnxruntime, prepare_ours, prepare_torch, version
 from ansorc.tools.limits import Limits, measure_limits
-from ansorc.tools.measure import BUSY_CORES, geometric_mean, interleave, processor, relative_error, seconds, undisturbed
+from ansorc.tools.measure import (
+    BUSY_CORES,
+    geometric_mean,
+    interleave,
+    missing,
+    processor,
+    relative_error,
+    seconds,
+    undisturbed,
+)
 from ansorc.tools.roofline_picture import draw
 from ansorc.tools.suites import SUITES
 from ansorc.tools.workloads import Array, Case, Workload

@@ -23,8 +23,7 @@ from ansorc.compiler.search.policy import POLICIES, SearchSettings
 from ansorc.compiler.search.scheduler import STRATEGIES
 from ansorc.compiler.search.tuner import Event, Tuned
 from ansorc.compiler.target import usable_cores
-from ansorc.tools.engines import missing
-from ansorc.tools.measure import processor
+from ansorc.tools.measure import missing, processor
 from ansorc.tools.tune_workloads import named
 
 MODEL = ".onnx"

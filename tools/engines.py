@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any
@@ -124,11 +123,6 @@ def _torch_call(torch: Any, node: onnx.NodeProto, constants: dict[str, Any]) -> 
         "Softmax": lambda x: torch.softmax(x, -1),
     }
     return table[kind]
-
-
-def missing(package: str) -> bool:
-    """Tell whether a peer is not installed."""
-    return importlib.util.find_spec(package) is None
 
 
 def version(package: str) -> str:

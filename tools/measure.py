@@ -6,6 +6,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import numpy as np
@@ -108,6 +109,11 @@ def interleave(
             count = RUNS if block_seconds is None else max(1, min(MOST_RUNS, round(block_seconds / last)))
             mine.extend(1e3 * seconds(run) for _ in range(count))
     return [statistics.median(mine) for mine in times]
+
+
+def missing(package: str) -> bool:
+    """Tell whether a peer is not installed."""
+    return find_spec(package) is None
 
 
 def seconds(run: Callable[[], object]) -> float:

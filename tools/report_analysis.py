@@ -122,7 +122,7 @@ def held_out_predictions(path: Path, machine: Machine, target: str) -> tuple[Pro
 
     None where there are too few.
     """
-    programs = training.programs_of([path], machine, target)
+    programs = training.programs_of([path], {target: machine})
     if len(programs.seconds) < LEAST_PROGRAMS:
         return None
     fold = np.random.default_rng(0).permutation(len(programs.seconds)) % FOLDS

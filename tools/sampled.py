@@ -10,9 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from ansorc.compiler.cost_model.boosted_trees import Trees, cost_model_file
+from ansorc.compiler.cost_model.features import features
 from ansorc.compiler.driver import read, to_tasks
 from ansorc.compiler.measure import RunnableTask, runnable, spaces_of_task
 from ansorc.compiler.options import Options
+from ansorc.compiler.search.task import SearchTask, task_of_text
+from ansorc.compiler.search.zero_trials import promised
 from ansorc.compiler.sketch.analytic import FMA_PORTS
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.sketch.kind import Choice, TaskSpace
@@ -118,7 +122,10 @@ def _milliseconds(task: RunnableTask, arguments: Sequence[Any], threads: int, be
 
 
 def explain(case: Case, limits: Limits, threads: int) -> list[str]:
-    """Say for each task which kinds fit it, what their models promise on one core, and what is measured."""
+    """Say for each task which kinds fit it, what their models promise on one core, and what is measured.
+
+    Where a cost model chooses another schedule for it than the models of the kinds do, it comes first.
+    """
     options = Options()
     target = options.target
     machine = machine_of(target)
@@ -126,25 +133,33 @@ def explain(case: Case, limits: Limits, threads: int) -> list[str]:
     per_ms = limits.fma_one_core / (2 * FMA_PORTS * lanes) * 1e6  # cycles
     lines = [f"cycles are counted at {per_ms / 1e6:.2f} GHz, which the FMA peak implies"]
     for name, text in tasks_of(case).items():
-        code: TaskCode = compile_task(TaskJob(text, "linalg", "object", target))
-        lines.append(f"{name}: {code.facts.kind}")
-        for space, choice in _choices(spaces_of_task(text, machine)):
+        default = compile_task(TaskJob(text, "linalg", "object", target))
+        lines.append(f"{name}: {default.facts.kind} by default")
+        for title, space, choice in _choices(task_of_text(name, text, 1, machine), options, threads):
             parts = space.kind.parts(space.nest, machine, choice.candidate.values)
             bound = max(parts, key=lambda part: parts[part])
             made = runnable(text, compile_task(TaskJob(text, "linalg", "object", target, candidate=choice.candidate)))
             arguments = made.random_arguments(np.random.default_rng(0))
             one, many = (1e3 * made.seconds(arguments, t) for t in (1, threads))
-            promised = choice.cycles / per_ms
+            predicted = choice.cycles / per_ms
             decided = " ".join(f"{k}={v}" for k, v in choice.candidate.decisions)
             lines += [
-                f"  {space.kind.name}: predicted {promised:.3f} ms on one core, bound by {bound}"
+                f"  {title}: predicted {predicted:.3f} ms on one core, bound by {bound}"
                 f" ({', '.join(f'{part} {cycles / per_ms:.3f}' for part, cycles in parts.items())} ms)",
-                f"    measured {one:.3f} ms, {one / promised:.2f} of it; {many:.3f} ms on {threads} threads",
+                f"    measured {one:.3f} ms, {one / predicted:.2f} of it; {many:.3f} ms on {threads} threads",
                 f"    {decided}",
             ]
     return lines
 
 
-def _choices(spaces: Sequence[TaskSpace[Any]]) -> list[tuple[TaskSpace[Any], Choice]]:
-    found = [(space, choice) for space in spaces if (choice := space.choose()) is not None]
-    return sorted(found, key=lambda pair: pair[1].cycles)
+def _choices(task: SearchTask, options: Options, threads: int) -> list[tuple[str, TaskSpace[Any], Choice]]:
+    found = [(space.kind.name, space, choice) for space in task.spaces if (choice := space.choose()) is not None]
+    found.sort(key=lambda choice: choice[2].cycles)
+    model = cost_model_file(options)
+    candidate = None if model is None else promised(task, Trees.load(model), threads)
+    point = None if candidate is None else task.point(candidate)
+    if candidate is None or point is None:
+        return found
+    space = task.spaces[point.space]
+    _, (cycles,) = features(space, [point.values], threads)
+    return [(f"{space.kind.name}, by the cost model", space, Choice(candidate, cycles)), *found]

@@ -14,7 +14,6 @@ import numpy as np
 
 from ansorc.compiler import tuning
 from ansorc.compiler.cost_model import training
-from ansorc.compiler.cost_model.boosted_trees import Trees
 from ansorc.compiler.driver import link_tasks, read, to_tasks
 from ansorc.compiler.errors import InvalidOptionError, UnusableRecordsError
 from ansorc.compiler.measuring.measurer import LocalPools, PoolMeasurer
@@ -48,6 +47,8 @@ def options_of_a_search(function: Callable[..., None]) -> Callable[..., None]:
         click.option("--trials", type=int, help="Candidates to try in all [default: 1000, unless --seconds]."),
         click.option("--seconds", type=float, help="Search for so long."),
         click.option("--records", metavar="FILE", help="File of trials, or none [default: records.db in the cache]."),
+        click.option("--target", default="native", show_default=True,
+                     help="Or a level of x86-64 that this machine has, such as x86-64-v3."),
         click.option("--threads", type=int, help="Threads that candidates run on [default: all cores]."),
         click.option("--policy", type=click.Choice(list(POLICIES)), default="evolution", show_default=True),
         click.option("--scheduler", type=click.Choice(list(STRATEGIES)), default="gradient", show_default=True),
@@ -61,7 +62,8 @@ def options_of_a_search(function: Callable[..., None]) -> Callable[..., None]:
         click.option("--cold", is_flag=True, help="Empty the caches before every run that is timed."),
         click.option("--cluster", metavar="ADDRESS", help="Search on a Dask cluster: tcp://HOST:PORT."),
         click.option("--local-cluster", type=click.IntRange(min=1), metavar="N", help="Start one of N workers here."),
-        click.option("--model", type=click.Path(path_type=Path), help="Start from what `ansorc-tune train` wrote."),
+        click.option("--cost-model", metavar="FILE",
+                     help="What `ansorc-tune train` wrote, to start from, or none [default: the shipped one]."),
         click.option("--jobs", type=int, help="Processes that compile [default: all cores]."),
         click.option("--seed", type=int, default=0, show_default=True),
         click.option("--show", type=click.Choice(SHOWN), help="Print the tuned tasks at this stage, too."),
@@ -81,19 +83,15 @@ class Search:
             raise InvalidOptionError("--trials", trials, "at least 1")
         jobs = {"jobs": raw["jobs"]} if raw["jobs"] else {}
         self.options = Options(
+            target=parse_target(str(raw["target"])),
             trials=int(str(trials)) if trials is not None else (0 if seconds is not None else 1000),
             seconds=None if seconds is None else float(str(seconds)),
             records=None if raw["records"] is None else str(raw["records"]),
+            cost_model=None if raw["cost_model"] is None else str(raw["cost_model"]),
             threads=None if raw["threads"] is None else int(str(raw["threads"])),
             exact=bool(raw["exact"]), cold=bool(raw["cold"]), seed=int(str(raw["seed"])),
             cluster=_cluster(raw["cluster"], raw["local_cluster"]), **jobs,  # pyright: ignore[reportArgumentType]
         )  # fmt: skip
-
-    @property
-    def trees(self) -> Trees | None:
-        """The cost model to start from."""
-        model = self.raw["model"]
-        return None if model is None else Trees.load(Path(str(model)))
 
     def settings(self, tasks: int) -> SearchSettings:
         """Return the settings for a program with so many tasks."""
@@ -109,7 +107,7 @@ class Search:
         early = self.raw["early_stopping"]
         return tuning.search(
             sources, self.options, watch, self.settings(tuning.tunable(sources, self.options)),
-            trees=self.trees, strategy=str(self.raw["scheduler"]), patience=None if early is None else int(str(early)),
+            strategy=str(self.raw["scheduler"]), patience=None if early is None else int(str(early)),
             least_gain=float(str(self.raw["least_gain"])), objective=objective, required=required,
         )  # fmt: skip
 
@@ -200,15 +198,16 @@ def network(
 @command.command()
 @click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Cost model to write.")
+@click.option("--target", "targets", multiple=True, default=["native"], show_default=True, help="Whose; repeatable.")
 @click.option("--hold-out", default=0.2, show_default=True, type=click.FloatRange(0, 0.9), help="Share to test on.")
 @click.option("--seed", type=int, default=0, show_default=True)
-def train(files: tuple[Path, ...], output: Path, hold_out: float, seed: int) -> None:
+def train(files: tuple[Path, ...], output: Path, targets: tuple[str, ...], hold_out: float, seed: int) -> None:
     """Train a cost model on records, and say how well it orders programs, and tasks, that it has not seen."""
-    target = parse_target("native")
-    programs = training.programs_of(files, machine_of(target), target_key(target))
+    machines = {target_key(t): machine_of(t) for t in map(parse_target, targets)}
+    programs = training.programs_of(files, machines)
     if not len(programs.seconds):
-        raise UnusableRecordsError(files[0], "nothing in it was measured on this machine's target")
-    click.echo(f"{len(programs.seconds)} programs of {len(set(programs.tasks.tolist()))} tasks")
+        raise UnusableRecordsError(files[0], f"nothing in it was measured for {' or '.join(targets)}")
+    click.echo(f"{len(programs.seconds)} programs of {len(set(programs.groups))} tasks")
     for title, whole in (("programs", False), ("tasks", True)):
         mask = training.held_out(programs, hold_out, seed, whole_tasks=whole)
         if mask.any() and not mask.all():

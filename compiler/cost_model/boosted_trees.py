@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ansorc.compiler.cost_model.features import NAMES
 from ansorc.compiler.errors import UnusableModelError
+from ansorc.compiler.options import NO_COST_MODEL, Options
 from ansorc.compiler.output import whole_file
 
 Array = NDArray[Any]
@@ -26,6 +27,8 @@ LEAST_ROWS = 24
 MOST_ROWS = 20_000
 """Training takes about a second for so many; of more, the latest are taken."""
 LEAST_WEIGHT = 0.05
+SHIPPED = Path(__file__).with_name("x86-64.npz")
+"""Trained on records of AVX-512 and AVX2 code by `make cost-model`."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,14 @@ class Trees:
         if int(raw.pop("format", 0)) != FORMAT or tuple(raw.pop("names", ())) != NAMES:
             raise UnusableModelError(path, "it was trained by another version")
         return Trees(float(raw.pop("base")), **raw)
+
+
+def cost_model_file(options: Options) -> Path | None:
+    """Return the trained model that the options ask for: one of their own, or the shipped one where it fits."""
+    if options.cost_model is not None:
+        return None if options.cost_model == NO_COST_MODEL else Path(options.cost_model)
+    wide = options.target.arch == "x86_64" and options.target.vector_bits >= 256
+    return SHIPPED if wide else None
 
 
 def train(rows: Array, residuals: Array, weights: Array, seed: int = 0) -> Trees:

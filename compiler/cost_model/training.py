@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ class Programs:
     """Measured candidates of many tasks."""
 
     tasks: Array
-    """Names."""
+    """Names, each with its target and number of threads: what times can be compared of."""
     rows: Array
     cycles: Array
     """Estimated by the analytic models."""
@@ -38,6 +38,11 @@ class Programs:
     def some(self, chosen: Array) -> Programs:
         """Return those that a mask chooses."""
         return Programs(self.tasks[chosen], self.rows[chosen], self.cycles[chosen], self.seconds[chosen])
+
+    @property
+    def groups(self) -> list[str]:
+        """The name of each one's task alone."""
+        return [name.split()[0] for name in self.tasks.tolist()]
 
     @property
     def throughput(self) -> Array:
@@ -70,21 +75,23 @@ class Accuracy:
         return f"{self.programs} programs: pairs {self.pairs:.3f}, recall@{TOP} {recall}, RMSE {self.rmse:.3f}"
 
 
-def programs_of(paths: Iterable[Path], machine: Machine, target: str) -> Programs:
-    """Read what was measured on a target from records; raises UnusableRecordsError."""
+def programs_of(paths: Iterable[Path], machines: Mapping[str, Machine]) -> Programs:
+    """Read what was measured on targets (by their keys in records); raises UnusableRecordsError."""
     names, rows, cycles, seconds = list[str](), list[Array](), list[float](), list[float]()
     for path in paths:
         with Records(path, create=False) as records:
-            tasks: dict[str, SearchTask] = {}
-            for name, text in records.query("SELECT key, text FROM tasks ORDER BY key"):
-                tasks[str(name)] = task_of_text(str(name), str(text), 1, machine)
-            for record in records.every("seconds IS NOT NULL AND target = ?", (target,)):
-                task = tasks.get(record.task)
+            tasks: dict[tuple[str, str], SearchTask] = {}
+            texts = {str(name): str(text) for name, text in records.query("SELECT key, text FROM tasks")}
+            for record in records.every("seconds IS NOT NULL"):
+                name, target = record.task, record.target
+                if target in machines and name in texts and (name, target) not in tasks:
+                    tasks[name, target] = task_of_text(name, texts[name], 1, machines[target])
+                task = tasks.get((name, target))
                 point = task.point(record.candidate) if task is not None else None
                 if task is None or point is None or record.seconds is None:
                     continue
                 (row,), (estimated,) = features(task.spaces[point.space], [point.values], record.threads)
-                names.append(f"{record.task} {record.threads}")
+                names.append(f"{name} {target} {record.threads}")
                 rows.append(row)
                 cycles.append(estimated)
                 seconds.append(record.seconds)
@@ -102,9 +109,9 @@ def held_out(programs: Programs, share: float, seed: int = 0, *, whole_tasks: bo
     generator = random.Random(seed)
     if not whole_tasks:
         return np.array([generator.random() < share for _ in programs.tasks])
-    names = sorted(set(programs.tasks.tolist()))
+    names = sorted(set(programs.groups))
     chosen = set(generator.sample(names, round(share * len(names))))
-    return np.array([name in chosen for name in programs.tasks])
+    return np.array([name in chosen for name in programs.groups])
 
 
 def accuracy(programs: Programs, predicted: Array) -> Accuracy:

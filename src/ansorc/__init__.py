@@ -32,6 +32,7 @@ def compile(
     trials: int = 0,
     seconds: float | None = None,
     records: str | PathLike[str] | None = None,
+    cost_model: str | PathLike[str] | None = None,
     seed: int = 0,
     exact: bool = False,
     cold: bool = False,
@@ -44,10 +45,12 @@ def compile(
     (None: the cores that the running process may use). `shapes` gives the inputs with symbolic dimensions their sizes.
     `trials` (candidates of all tasks together) or `seconds` ask for a search before compiling; `records` is a file of
     trials, which a search reads and adds to, and whose best schedules are used without one ("none": a search keeps no
-    trials). `exact` leaves out algorithms that round more than the model's operators do. `cold` searches schedules for
-    calls that find their data in memory, not in a cache. `cluster` is a Dask scheduler whose workers search
-    (tcp://HOST:PORT, or local:N for N workers that are started here). `fuse_chains` says whether attention and other
-    chains of products become one task: `auto` (where models promise a gain), `never` or `always`.
+    trials). `cost_model` is a file that `ansorc-tune train` wrote: it chooses schedules that nobody tuned, and a search
+    starts from it (None: the one that is shipped; "none": closed-form models choose). `exact` leaves out algorithms
+    that round more than the model's operators do. `cold` searches schedules for calls that find their data in memory,
+    not in a cache. `cluster` is a Dask scheduler whose workers search (tcp://HOST:PORT, or local:N for N workers that
+    are started here). `fuse_chains` says whether attention and other chains of products become one task: `auto` (where
+    models promise a gain), `never` or `always`.
     """
     from ansorc.compiler.driver import compile_model
     from ansorc.compiler.options import Options
@@ -60,6 +63,7 @@ def compile(
         trials=trials,
         seconds=seconds,
         records=records,
+        cost_model=cost_model,
         seed=seed,
         exact=exact,
         cold=cold,

@@ -38,6 +38,11 @@ def abort_in_candidates(job: TaskJob) -> TaskCode:
     return compile_task(job) if job.candidate is None else misbehave("abort")  # type: ignore[return-value]
 
 
+def abort_in_promised(job: TaskJob) -> TaskCode:
+    """Compile a task, but as if the schedule that a cost model chose ended in an abort."""
+    return compile_task(job) if job.trees is None else misbehave("abort")  # type: ignore[return-value]
+
+
 def abort_in_all(job: TaskJob) -> None:
     """End as LLVM does when it cannot go on."""
     misbehave("abort")

@@ -113,7 +113,7 @@ def test_training_on_records(tmp_path: Path, every_kind: list[SearchTask]) -> No
             candidate, values = task.candidate(point), task.values(point)
             trial = Trial("measured", (1e-3 * values["vectors"] + 1e-6 * k,))
             records.add(run, [Record(task.name, "cpu", 2, candidate, trial, float(k), trial.seconds)])
-    programs = training.programs_of([tmp_path / "r.db"], machine_of(TARGET), "cpu")
+    programs = training.programs_of([tmp_path / "r.db"], {"cpu": machine_of(TARGET)})
     assert len(programs.seconds) == 120
     assert programs.throughput.max() == 1.0
     mask = training.held_out(programs, 0.5)
@@ -125,7 +125,7 @@ def test_training_on_records(tmp_path: Path, every_kind: list[SearchTask]) -> No
     assert training.accuracy(test, test.seconds).pairs == 1.0
     assert training.accuracy(test, 1 / test.seconds).pairs == 0.0
     assert training.held_out(programs, 1.0, whole_tasks=True).all()
-    assert len(training.programs_of([tmp_path / "r.db"], machine_of(TARGET), "other").seconds) == 0
+    assert len(training.programs_of([tmp_path / "r.db"], {"other": machine_of(TARGET)}).seconds) == 0
 
 
 def test_a_model_is_stored_as_plain_arrays(tmp_path: Path, every_kind: list[SearchTask]) -> None:

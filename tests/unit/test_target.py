@@ -3,7 +3,7 @@
 import pytest
 
 from ansorc.compiler.errors import NotYetError, UnknownTargetError
-from ansorc.compiler.target import known_targets, parse_target
+from ansorc.compiler.target import known_targets, parse_target, runs_here
 
 
 def test_avx512_uses_whole_vectors() -> None:
@@ -49,6 +49,25 @@ def test_native_follows_the_flags_and_not_the_name(monkeypatch: pytest.MonkeyPat
     assert (masked.vector_bits, masked.vector_registers) == (256, 16)
     assert masked.cores
     assert masked.native
+
+
+def test_levels_run_where_a_processor_has_what_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    v2 = "+cx16,+popcnt,+sse3,+sse4.1,+sse4.2,+ssse3"
+    v3 = f"{v2},+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe,-avx512f"
+
+    def levels(features: str) -> list[str]:
+        names = ("x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4")
+        return [n for n in names if runs_here(parse_target(n), host=lambda: ("cpu", features))]
+
+    assert levels("") == ["x86-64"]
+    assert levels(v2) == ["x86-64", "x86-64-v2"]
+    assert levels(v3) == ["x86-64", "x86-64-v2", "x86-64-v3"]
+    assert levels(f"{v3},+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl")[-1] == "x86-64-v4"
+    assert runs_here(parse_target("native"))
+    assert not runs_here(parse_target("haswell"), host=lambda: ("haswell", v3))  # its name promises more than a level
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert not runs_here(parse_target("x86-64"), host=lambda: ("neoverse-n1", ""))
 
 
 def test_unknown_target_lists_the_known_ones() -> None:

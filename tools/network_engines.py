@@ -1,0 +1,83 @@
+"""Other engines that run whole networks: each reads an ONNX file once, and is then called without arguments."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ansorc.tools.measure import interleave
+
+Array = NDArray[Any]
+Run = Callable[[], Sequence[Any]]
+"""Computes; `numpy.asarray` makes arrays of the outputs, which are in the model's order."""
+Prepare = Callable[[Path, Mapping[str, Array], int], Run]
+"""Of a model, its inputs in the model's order, and a number of threads."""
+
+
+def onnxruntime(model: Path, inputs: Mapping[str, Array], threads: int) -> Run:
+    """Open a session."""
+    library: Any = importlib.import_module("onnxruntime")
+    options = library.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = threads, 3
+    session = library.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, inputs)
+
+
+def openvino(model: Path, inputs: Mapping[str, Array], threads: int) -> Run:
+    """Compile for the least latency, in f32: by itself it takes bf16 where the processor has it."""
+    library: Any = importlib.import_module("openvino")
+    settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    request = library.Core().compile_model(model, "CPU", settings).create_infer_request()
+    return lambda: list(request.infer(inputs).values())
+
+
+def torch(model: Path, inputs: Mapping[str, Array], threads: int) -> Run:
+    """Return eager PyTorch, in its own layout or channels last, whichever is faster."""
+    return _fastest([_eager(model, inputs, threads, last) for last in (False, True)])
+
+
+def inductor(model: Path, inputs: Mapping[str, Array], threads: int) -> Run:
+    """Return what torch.compile makes, with its weights frozen, in either layout, whichever is faster."""
+    compiler: Any = importlib.import_module("torch._inductor.config")
+    compiler.freezing = True
+    return _fastest([_eager(model, inputs, threads, last, compiled=True) for last in (False, True)])
+
+
+ENGINES: Mapping[str, Prepare] = {f.__name__: f for f in (onnxruntime, openvino, torch, inductor)}
+PACKAGES: Mapping[str, Sequence[str]] = {
+    "onnxruntime": ["onnxruntime"],
+    "openvino": ["openvino"],
+    "torch": ["torch", "onnx2torch"],
+    "inductor": ["torch", "onnx2torch"],
+}
+"""What they need."""
+
+
+def _eager(model: Path, inputs: Mapping[str, Array], threads: int, last: bool, *, compiled: bool = False) -> Run:
+    library, onnx = importlib.import_module("torch"), importlib.import_module("onnx")
+    pytorch: Any = library
+    pytorch.set_num_threads(threads)
+    module: Any = importlib.import_module("onnx2torch").convert(onnx.load(model)).eval()
+    formats = {4: pytorch.channels_last, 5: pytorch.channels_last_3d}
+    values = [pytorch.from_numpy(x.copy()) for x in inputs.values()]
+    if last:
+        values = [v.contiguous(memory_format=formats[v.dim()]) if v.dim() in formats else v for v in values]
+        for kernel in (p for p in module.parameters() if p.dim() in formats):
+            kernel.data = kernel.data.contiguous(memory_format=formats[kernel.dim()])
+    call = pytorch.compile(module) if compiled else module
+
+    def run() -> Sequence[Any]:
+        with pytorch.no_grad():  # torch.compile freezes weights in this mode only
+            found = call(*values)
+        return found if isinstance(found, list | tuple) else [found]
+
+    return run
+
+
+def _fastest(runs: Sequence[Run]) -> Run:
+    times = interleave(runs, rounds=2)
+    return runs[times.index(min(times))]
