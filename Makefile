@@ -35,7 +35,7 @@ check: lint types lit unit ## all of the above
 demo: venv ## compile a real network, run it, compare with onnxruntime
 	$(BIN)/python examples/demo.py
 
-.networks/ready: tests/models/seeded.py tests/models/imagenet.py | venv
+.networks/ready: tests/models/seeded.py tests/models/imagenet.py $(wildcard tests/models/*.light.onnx) | venv
 	@mkdir -p .networks
 	@for n in $(SEEDED); do $(BIN)/python tests/models/seeded.py $$n .networks/$$n.onnx; done
 	@for n in $(IMAGENET); do $(BIN)/python tests/models/imagenet.py $$n .networks/imagenet_$$n.onnx; done

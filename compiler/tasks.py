@@ -12,7 +12,7 @@ from mlir import ir
 
 from ansorc.compiler import kernel
 from ansorc.compiler.cache import Cache
-from ansorc.compiler.cost_model.boosted_trees import Trees, cost_model_file
+from ansorc.compiler.cost_model.boosted_trees import Trees, choosing_model
 from ansorc.compiler.errors import IllegalDecisionError, TaskFailedError
 from ansorc.compiler.knobs import read_knobs
 from ansorc.compiler.options import Options
@@ -42,7 +42,7 @@ def compile_tasks(program: Program, goal: str, options: Options) -> Compiled:
     """
     _check_candidates(program, options)
     cache = Cache(options.cache_dir, read_knobs().cache_bytes) if options.use_cache else None
-    model = cost_model_file(options)
+    model = choosing_model(options)
     digest = Trees.load(model).digest if model is not None else ""
     jobs: dict[str, TaskJob] = {}
     done: dict[str, TaskCode] = {}

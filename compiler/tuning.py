@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ansorc.compiler.cost_model.boosted_trees import Trees, cost_model_file
+from ansorc.compiler.cost_model.boosted_trees import Trees, starting_model
 from ansorc.compiler.errors import InvalidOptionError, NothingToTuneError
 from ansorc.compiler.measuring.measurer import LocalPools, PoolMeasurer, Pools
 from ansorc.compiler.options import NO_RECORDS, Options
@@ -84,7 +84,7 @@ def search(
     if settings is None:
         settings = SearchSettings(batch=batch_size(options, count))
     budget = Budget(options.trials or None, options.seconds, patience, least_gain)
-    model = cost_model_file(options)
+    model = starting_model(options)
     trees = None if model is None else Trees.load(model)
     pools = _pools(options)
     measurer = PoolMeasurer(options.target, threads, pools, options.seed, exact=options.exact, cold=options.cold)

@@ -90,7 +90,7 @@ def _print_version(context: click.Context, _parameter: click.Parameter, value: b
 @click.option(
     "--cost-model",
     metavar="FILE",
-    help="What `ansorc-tune train` wrote: chooses untuned schedules, and starts a search; or `none` [default: ours].",
+    help="What `ansorc-tune train` wrote, or `shipped`: starts a search, and chooses untuned schedules; or `none`.",
 )
 @click.option("--seed", type=int, default=0, help="Of a search.")
 @click.option("--exact", is_flag=True, help="Leave out algorithms that round more (Winograd's).")

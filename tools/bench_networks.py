@@ -27,7 +27,7 @@ from ansorc.tools.measure import (
     random_inputs,
     relative_error,
 )
-from ansorc.tools.network_engines import ENGINES, PACKAGES
+from ansorc.tools.network_engines import ENGINES, PACKAGES, Run
 
 SAMPLE_SECONDS = 0.02
 MEGABYTE = 1e6
@@ -87,7 +87,7 @@ def networks(
     Inputs are standard normal numbers, and 0 or 1 for integers. Runs of all engines alternate:
     a pause, two untimed runs, eight timed ones, five times; the figures are medians.
     """
-    for package in {p for peer in (REFERENCE, *peers) for p in PACKAGES[peer]}:
+    for package in {PACKAGES[peer] for peer in (REFERENCE, *peers)}:
         if missing(package):
             raise click.BadParameter(f"{package} is missing: pip install 'ansorc[bench]'", param_hint="--peer")
     if picture is not None and missing("matplotlib"):
@@ -148,7 +148,7 @@ def measure_network(
         ours.set_threads(threads)
         inputs = random_inputs(ours)
         results = ours.run(inputs)
-        runs = {name: ENGINES[name](model, inputs, threads) for name in dict.fromkeys((REFERENCE, *peers))}
+        runs = {name: _prepared(name, model, inputs, threads) for name in dict.fromkeys((REFERENCE, *peers))}
         expected = [np.asarray(x) for x in runs[REFERENCE]()]
         error = _error(list(results.values()), expected)
         for name in (n for n in peers if (off := _error(runs[n](), expected)) > DIFFERENT):
@@ -161,6 +161,13 @@ def measure_network(
             min(times) / ours_ms, cold, cached, peak / MEGABYTE, model.stat().st_size / MEGABYTE,
             library.stat().st_size / MEGABYTE, 1e3 * load, load_of_others.cores(),
         )  # fmt: skip
+
+
+def _prepared(engine: str, model: Path, inputs: Mapping[str, Any], threads: int) -> Run:
+    try:
+        return ENGINES[engine](model, inputs, threads)
+    except Exception as error:  # whatever another engine raises
+        raise click.ClickException(f"{engine} cannot run {model}: {type(error).__name__}: {error}") from error
 
 
 def _error(found: Sequence[Any], expected: Sequence[Any]) -> float:

@@ -17,7 +17,6 @@ from ansorc.compiler.measure import spaces_of_task
 from ansorc.compiler.options import Options
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.task_job import TaskCode, TaskJob, compile_task, machine_of
-from ansorc.dialect_passes.schedule.winograd import TAPS
 from ansorc.dialect_passes.schedule.winograd_matrices import amplification
 from ansorc.runtime.module import CompiledModel
 from ansorc.tools.workloads import Array, AttentionScores, BatchMatmul, Dense, MatrixNorm, Workload
@@ -158,7 +157,7 @@ def check(pair: Pair) -> Outcome:
         (result,) = CompiledModel(path).run(case.inputs).values()
     expected = case.reference()
     steps = max(1.0, pair.workload.flops(pair.batch) / 2 / expected.size)
-    more = max((amplification(c.values["m"], TAPS) for c in drawn if "m" in c.values), default=1.0)
+    more = max((amplification(c.values["m"], c.sketch.reductions[-2]) for c in drawn if "m" in c.values), default=1.0)
     error = abs(result.reshape(expected.shape).astype(np.float64) - expected).max(initial=0.0)
     allowed = tolerance(steps, more) * scale(pair, expected)
     ratio = float(error / allowed) if np.isfinite(error) else math.inf

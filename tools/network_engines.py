@@ -42,38 +42,35 @@ def torch(model: Path, inputs: Mapping[str, Array], threads: int) -> Run:
 
 def inductor(model: Path, inputs: Mapping[str, Array], threads: int) -> Run:
     """Return what torch.compile makes, with its weights frozen, in either layout, whichever is faster."""
-    compiler: Any = importlib.import_module("torch._inductor.config")
-    compiler.freezing = True
+    compiler, dynamo = (importlib.import_module(f"torch._{name}") for name in ("inductor.config", "dynamo"))
+    compiler.freezing = True  # pyright: ignore[reportAttributeAccessIssue]
+    dynamo.reset()  # the last network's graph is computed by the same code: shapes would count as dynamic
     return _fastest([_eager(model, inputs, threads, last, compiled=True) for last in (False, True)])
 
 
 ENGINES: Mapping[str, Prepare] = {f.__name__: f for f in (onnxruntime, openvino, torch, inductor)}
-PACKAGES: Mapping[str, Sequence[str]] = {
-    "onnxruntime": ["onnxruntime"],
-    "openvino": ["openvino"],
-    "torch": ["torch", "onnx2torch"],
-    "inductor": ["torch", "onnx2torch"],
+PACKAGES: Mapping[str, str] = {
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+    "torch": "torch",
+    "inductor": "torch",
 }
 """What they need."""
 
 
 def _eager(model: Path, inputs: Mapping[str, Array], threads: int, last: bool, *, compiled: bool = False) -> Run:
-    library, onnx = importlib.import_module("torch"), importlib.import_module("onnx")
-    pytorch: Any = library
-    pytorch.set_num_threads(threads)
-    module: Any = importlib.import_module("onnx2torch").convert(onnx.load(model)).eval()
-    formats = {4: pytorch.channels_last, 5: pytorch.channels_last_3d}
-    values = [pytorch.from_numpy(x.copy()) for x in inputs.values()]
+    torch_library: Any = importlib.import_module("torch")
+    torch_library.set_num_threads(threads)
+    graphs = importlib.import_module("ansorc.tools.torch_graph")
+    module = graphs.graph_module(torch_library, importlib.import_module("onnx").load(model), last=last)
+    values = [torch_library.from_numpy(x.copy()) for x in inputs.values()]
     if last:
-        values = [v.contiguous(memory_format=formats[v.dim()]) if v.dim() in formats else v for v in values]
-        for kernel in (p for p in module.parameters() if p.dim() in formats):
-            kernel.data = kernel.data.contiguous(memory_format=formats[kernel.dim()])
-    call = pytorch.compile(module) if compiled else module
+        values = [graphs.channels_last(torch_library, v) for v in values]
+    call = torch_library.compile(module, dynamic=False) if compiled else module
 
     def run() -> Sequence[Any]:
-        with pytorch.no_grad():  # torch.compile freezes weights in this mode only
-            found = call(*values)
-        return found if isinstance(found, list | tuple) else [found]
+        with torch_library.no_grad():  # torch.compile freezes weights in this mode only
+            return call(*values)
 
     return run
 

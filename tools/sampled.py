@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ansorc.compiler.cost_model.boosted_trees import Trees, cost_model_file
+from ansorc.compiler.cost_model.boosted_trees import Trees, choosing_model
 from ansorc.compiler.cost_model.features import features
 from ansorc.compiler.driver import read, to_tasks
 from ansorc.compiler.measure import RunnableTask, runnable, spaces_of_task
@@ -155,7 +155,7 @@ def explain(case: Case, limits: Limits, threads: int) -> list[str]:
 def _choices(task: SearchTask, options: Options, threads: int) -> list[tuple[str, TaskSpace[Any], Choice]]:
     found = [(space.kind.name, space, choice) for space in task.spaces if (choice := space.choose()) is not None]
     found.sort(key=lambda choice: choice[2].cycles)
-    model = cost_model_file(options)
+    model = choosing_model(options)
     candidate = None if model is None else promised(task, Trees.load(model), threads)
     point = None if candidate is None else task.point(candidate)
     if candidate is None or point is None:

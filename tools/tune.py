@@ -63,7 +63,7 @@ def options_of_a_search(function: Callable[..., None]) -> Callable[..., None]:
         click.option("--cluster", metavar="ADDRESS", help="Search on a Dask cluster: tcp://HOST:PORT."),
         click.option("--local-cluster", type=click.IntRange(min=1), metavar="N", help="Start one of N workers here."),
         click.option("--cost-model", metavar="FILE",
-                     help="What `ansorc-tune train` wrote, to start from, or none [default: the shipped one]."),
+                     help="What `ansorc-tune train` wrote, to start from; or none [default: shipped]."),
         click.option("--jobs", type=int, help="Processes that compile [default: all cores]."),
         click.option("--seed", type=int, default=0, show_default=True),
         click.option("--show", type=click.Choice(SHOWN), help="Print the tuned tasks at this stage, too."),

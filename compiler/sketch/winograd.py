@@ -48,12 +48,12 @@ from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
 from ansorc.dialect_passes.schedule.border import Border
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import analyse
-from ansorc.dialect_passes.schedule.winograd import TAPS, Convolution3x3, pieces
-from ansorc.dialect_passes.schedule.winograd_matrices import matrices
+from ansorc.dialect_passes.schedule.winograd import SquareConvolution, pieces
+from ansorc.dialect_passes.schedule.winograd_matrices import POINTS, matrices
 from ansorc.dialect_passes.schedule.words import cse, match_ops, patterns, script
 
 OUTPUTS = (4, 2, 6)
-"""m of F(m x m, 3 x 3), the one that saves most for its error first (see winograd_matrices.amplification)."""
+"""m of F(m x m, r x r), the one that saves most for its error first (see winograd_matrices.amplification)."""
 STACK_BYTES = 1 << 20
 """Most that a chunk keeps on the stack of its thread."""
 DEFAULTS = (4, 2)
@@ -64,65 +64,66 @@ TRANSFORM_SHARE = 0.75
 """Of a transform's multiplications, what is left once opposite points share their sums."""
 SECTION_CYCLES = 2_000.0
 WEIGHT_BYTES_A_CYCLE = 4.0
-"""The weights are (a / 3)^2 times those of the direct algorithm, and in a network come from memory."""
+"""The weights are (a / r)^2 times those of the direct algorithm, and in a network come from memory."""
 WANTED_CHUNKS = 8
 EPILOGUE_CODE_BYTES = 20.0
 """For a cycle of the epilogue, which stands behind every output of a tile."""
-TRANSFORM_CODE_BYTES = {2: 3700, 4: 4200, 6: 11_000}
-"""Of both transforms, straight-line code, for tiles at an edge or inside."""
+TRANSFORM_CODE_BYTES = {3: 3000, 4: 3700, 5: 4000, 6: 4200, 7: 7500, 8: 11_000}
+"""Of both transforms, straight-line code, for tiles at an edge or inside: by the rows that a tile reads."""
 
 
 @dataclass(frozen=True, order=True)
-class Outputs(Decision[Convolution3x3]):
+class Outputs(Decision[SquareConvolution]):
     """Rows and columns of a Winograd tile's result."""
 
     role = "algorithm"
 
-    def options(self, nest: Convolution3x3, machine: Machine, chosen: Values) -> tuple[int, ...]:
-        return tuple(m for m in OUTPUTS if m <= max(nest.height, nest.width))
+    def options(self, nest: SquareConvolution, machine: Machine, chosen: Values) -> tuple[int, ...]:
+        most = min(max(nest.height, nest.width), len(POINTS) + 2 - nest.window)
+        return tuple(m for m in OUTPUTS if m <= most)
 
 
 @dataclass(frozen=True, order=True)
-class Rows(Decision[Convolution3x3]):
+class Rows(Decision[SquareConvolution]):
     """Rows of tiles that a chunk takes through all stages; 0: the stages are parallel steps of their own."""
 
     role = "parallel"
 
-    def options(self, nest: Convolution3x3, machine: Machine, chosen: Values) -> tuple[int, ...]:
+    def options(self, nest: SquareConvolution, machine: Machine, chosen: Values) -> tuple[int, ...]:
         m = chosen["m"]
         if nest.height % m or nest.width % m or nest.taps:
             return (0,)
         return (0, *(r for r in divisors(nest.height // m) if self._fits(nest, {**chosen, self.name: r})))
 
-    def _fits(self, nest: Convolution3x3, values: Values) -> bool:
+    def _fits(self, nest: SquareConvolution, values: Values) -> bool:
         several = prod(nest.lead) * nest.height > values["m"] * values[self.name]
         return several and footprint(step(nest), values, nest.element_bytes) <= STACK_BYTES
 
 
 @dataclass(frozen=True, order=True)
-class Lanes(Decision[Convolution3x3]):
+class Lanes(Decision[SquareConvolution]):
     """Elements of a vector: of channels in the input transform, of filters elsewhere."""
 
-    def options(self, nest: Convolution3x3, machine: Machine, chosen: Values) -> tuple[int, ...]:
+    def options(self, nest: SquareConvolution, machine: Machine, chosen: Values) -> tuple[int, ...]:
         most = gcd(nest.filters, nest.channels, machine.lanes(nest.element_bytes))
         return tuple(sorted((d for d in divisors(most) if d >= LEAST_LANES), reverse=True))
 
 
 @dataclass(frozen=True, order=True)
-class Vectors(Decision[Convolution3x3]):
+class Vectors(Decision[SquareConvolution]):
     """Vectors of filters in a register tile of the products."""
 
-    def options(self, nest: Convolution3x3, machine: Machine, chosen: Values) -> tuple[int, ...]:
+    def options(self, nest: SquareConvolution, machine: Machine, chosen: Values) -> tuple[int, ...]:
         return tuple(d for d in divisors(nest.filters // chosen["lanes"]) if d <= MAX_VECTORS)
 
 
 @dataclass(frozen=True, order=True)
-class TileOf(Decision[Convolution3x3]):
+class TileOf(Decision[SquareConvolution]):
     """Winograd tiles of a row, or rows of them, in a register tile of the products."""
 
     before: str
 
-    def options(self, nest: Convolution3x3, machine: Machine, chosen: Values) -> tuple[int, ...]:
+    def options(self, nest: SquareConvolution, machine: Machine, chosen: Values) -> tuple[int, ...]:
         budget = machine.vector_registers - chosen["vectors"] - 1
         most = budget // (chosen["vectors"] * chosen.get(self.before, 1))
         y, x = tiles_of(nest, chosen["m"])
@@ -131,12 +132,12 @@ class TileOf(Decision[Convolution3x3]):
 
 
 @dataclass(frozen=True, order=True)
-class Chunk(Decision[Convolution3x3]):
+class Chunk(Decision[SquareConvolution]):
     """What a parallel chunk takes of a dim, in a stage that is a parallel step of its own: a divisor."""
 
     role = "parallel"
 
-    def options(self, nest: Convolution3x3, machine: Machine, chosen: Values) -> tuple[int, ...]:
+    def options(self, nest: SquareConvolution, machine: Machine, chosen: Values) -> tuple[int, ...]:
         if self.name == "input_channels":
             extent, unit = nest.channels, chosen["lanes"]
         else:
@@ -145,12 +146,12 @@ class Chunk(Decision[Convolution3x3]):
 
 
 @dataclass(frozen=True, order=True)
-class Unroll(Decision[Convolution3x3]):
+class Unroll(Decision[SquareConvolution]):
     """How often the loop over the channels is unrolled."""
 
     role = "unroll"
 
-    def options(self, nest: Convolution3x3, machine: Machine, chosen: Values) -> tuple[int, ...]:
+    def options(self, nest: SquareConvolution, machine: Machine, chosen: Values) -> tuple[int, ...]:
         vectors = chosen["vectors"]
         free = interleaves(machine, chosen["tile_x"] * chosen["tile_y"], vectors)
         order = (MOST_UNROLLED, 2, 1) if free else (1, 2, MOST_UNROLLED)
@@ -158,23 +159,23 @@ class Unroll(Decision[Convolution3x3]):
 
 
 @dataclass(frozen=True, order=True)
-class Prefetch(Decision[Convolution3x3]):
+class Prefetch(Decision[SquareConvolution]):
     """How many steps of a product ahead the transformed weights are fetched (0: not by instructions)."""
 
     role = "unroll"
 
-    def options(self, nest: Convolution3x3, machine: Machine, chosen: Values) -> tuple[int, ...]:
+    def options(self, nest: SquareConvolution, machine: Machine, chosen: Values) -> tuple[int, ...]:
         y, x = tiles_of(nest, chosen["m"])
         return (16, 0, 4, 64) if prod(nest.lead) * y * x < OFTEN_READ else (0, 4, 16, 64)
 
 
 @dataclass(frozen=True, order=True)
-class PadInside(Decision[Convolution3x3]):
+class PadInside(Decision[SquareConvolution]):
     """Whether a chunk of rows pads what it reads (1), or a parallel step before pads all of the input (0)."""
 
     role = "location"
 
-    def options(self, nest: Convolution3x3, machine: Machine, chosen: Values) -> tuple[int, ...]:
+    def options(self, nest: SquareConvolution, machine: Machine, chosen: Values) -> tuple[int, ...]:
         border = nest.border
         if border is None or not chosen["rows"]:
             return (0,)
@@ -183,35 +184,40 @@ class PadInside(Decision[Convolution3x3]):
         return (1, 0) if kept <= STACK_BYTES else (0,)
 
 
-SPACE: tuple[Decision[Convolution3x3], ...] = (
+SPACE: tuple[Decision[SquareConvolution], ...] = (
     Outputs("m"), Rows("rows"), Lanes("lanes"), Vectors("vectors"), TileOf("tile_x", ""), TileOf("tile_y", "tile_x"),
     Chunk("chunk_blocks"), Chunk("input_channels"), Chunk("output_blocks"),
     PadInside("border"), Unroll("unroll"), Prefetch("prefetch"),
 )  # fmt: skip
 
 
-class WinogradKind(Kind[Convolution3x3]):
-    """A 3x3 convolution by minimal filtering."""
+class WinogradKind(Kind[SquareConvolution]):
+    """A convolution of a square window by minimal filtering."""
 
     name = "winograd"
     exact = False
     prepared = ("m", "lanes", "vectors", "border", "prefetch")
 
-    def describe(self, function: ir.Operation) -> Convolution3x3:
+    def describe(self, function: ir.Operation) -> SquareConvolution:
         task = analyse(function)
         return replace(winograd.describe(function, task), epilogue_cycles=body_cycles(task.root))
 
-    def extents(self, nest: Convolution3x3) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        return (*nest.lead, nest.height, nest.width, nest.filters), (*nest.taps, TAPS, TAPS, nest.channels)
+    def extents(self, nest: SquareConvolution) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        return (*nest.lead, nest.height, nest.width, nest.filters), (
+            *nest.taps,
+            nest.window,
+            nest.window,
+            nest.channels,
+        )
 
-    def sketch(self, nest: Convolution3x3) -> Sketch:
+    def sketch(self, nest: SquareConvolution) -> Sketch:
         pad = (Pad("border", nest.border.sizes),) if nest.border is not None else ()
         return Sketch(self.name, *self.extents(nest), (*pad, step(nest)))
 
-    def space(self, nest: Convolution3x3) -> Sequence[Decision[Convolution3x3]]:
+    def space(self, nest: SquareConvolution) -> Sequence[Decision[SquareConvolution]]:
         return SPACE
 
-    def choose(self, nest: Convolution3x3, machine: Machine) -> Choice | None:
+    def choose(self, nest: SquareConvolution, machine: Machine) -> Choice | None:
         best: tuple[float, dict[str, int]] | None = None
         for values in _drafts(nest, machine):
             cycles = MARGIN * estimate(nest, machine, values)
@@ -219,20 +225,21 @@ class WinogradKind(Kind[Convolution3x3]):
                 best = cycles, values
         return best and Choice(Candidate(self.sketch(nest), tuple(best[1].items())), best[0])
 
-    def parts(self, nest: Convolution3x3, machine: Machine, values: Values) -> Mapping[str, float]:
+    def parts(self, nest: SquareConvolution, machine: Machine, values: Values) -> Mapping[str, float]:
         return dict(
             zip(("FMA ports", "transforms", "memory", "barriers"), costs(nest, machine, values)[:4], strict=True)
         )
 
-    def properties(self, nest: Convolution3x3, machine: Machine, values: Values) -> Properties:
+    def properties(self, nest: SquareConvolution, machine: Machine, values: Values) -> Properties:
         m, rows, lanes, vectors = (values[name] for name in ("m", "rows", "lanes", "vectors"))
         y, x = tiles_of(nest, m)
-        known, points, size = matrices(m, TAPS), (m + TAPS - 1) ** 2, nest.element_bytes
+        edge = m + nest.window - 1
+        known, points, size = matrices(m, nest.window), edge**2, nest.element_bytes
         tiles, images = prod(nest.lead) * y * x, prod(nest.read) * y * x
         steps = prod(nest.taps) * nest.channels
         tile, width = values["tile_x"] * values["tile_y"], lanes * vectors
-        transforms = 2 * (np.count_nonzero(known.input) * images * nest.channels * (m + TAPS - 1))
-        transforms += np.count_nonzero(known.output) * tiles * nest.filters * (2 * m + TAPS - 1)
+        transforms = 2 * (np.count_nonzero(known.input) * images * nest.channels * edge)
+        transforms += np.count_nonzero(known.output) * tiles * nest.filters * (m + edge)
         between = points * (images * nest.channels + tiles * nest.filters) * size
         weights, panel = points * steps * nest.filters * size, steps * width * size
         outside = (prod(nest.read) * nest.height * nest.width * nest.channels) * size
@@ -246,7 +253,7 @@ class WinogradKind(Kind[Convolution3x3]):
             else (tiles * (steps + filters) + steps * filters) * size
         )
         near = between <= machine.l2_bytes or rows
-        kinds = len(pieces(nest.height, m)) * len(pieces(nest.width, m))
+        kinds = len(pieces(nest.height, m, nest.window)) * len(pieces(nest.width, m, nest.window))
         return Properties(
             flops=float(2 * points * tiles * steps * nest.filters + transforms),
             registers=tile * vectors + vectors + 1,
@@ -260,7 +267,7 @@ class WinogradKind(Kind[Convolution3x3]):
             l2_bytes=float((register_tiles * panel if panel > 0.75 * machine.l1_bytes else 0) + 2 * between),
             memory_bytes=float(weights + outside + (0 if near else 2 * between)),
             code_bytes=KERNEL_BYTES
-            + kinds * (TRANSFORM_CODE_BYTES[m] + m * m * EPILOGUE_CODE_BYTES * nest.epilogue_cycles)
+            + kinds * (TRANSFORM_CODE_BYTES[edge] + m * m * EPILOGUE_CODE_BYTES * nest.epilogue_cycles)
             + tile_code_bytes(tile, vectors, values["unroll"], 1, 0.0),
         )  # fmt: skip
 
@@ -269,7 +276,9 @@ class WinogradKind(Kind[Convolution3x3]):
         nest = winograd.describe(function, task)
         m, lanes, vectors, inside, ahead = (values[name] for name in self.prepared)
         if m not in OUTPUTS or lanes < 1 or vectors < 1 or nest.filters % (lanes * vectors) or nest.channels % lanes:
-            raise CannotBlock(f"F({m}, 3) with {vectors} vectors of {lanes} lanes does not divide the channels")
+            raise CannotBlock(
+                f"F({m}, {nest.window}) with {vectors} vectors of {lanes} lanes does not divide the channels"
+            )
         border.put_off(function, inside=bool(inside))
         packings = winograd.run(function, task, nest, m, lanes, vectors)
         if ahead:
@@ -289,23 +298,25 @@ class WinogradKind(Kind[Convolution3x3]):
         )
 
 
-def read_tile(nest: Convolution3x3, of: Border, values: Values) -> tuple[int, ...]:
+def read_tile(nest: SquareConvolution, of: Border, values: Values) -> tuple[int, ...]:
     """Return the extents of the padded input that a chunk of rows reads."""
     outputs = [*[1] * len(nest.lead), values["rows"] * values["m"], nest.width, 1]
-    return of.tile([*outputs, *nest.taps, TAPS, TAPS, nest.channels])
+    return of.tile([*outputs, *nest.taps, nest.window, nest.window, nest.channels])
 
 
-def tiles_of(nest: Convolution3x3, m: int) -> tuple[int, int]:
+def tiles_of(nest: SquareConvolution, m: int) -> tuple[int, int]:
     """Return the rows of Winograd tiles, and the tiles of a row."""
     return -(-nest.height // m), -(-nest.width // m)
 
 
-def step(nest: Convolution3x3) -> Winograd:
+def step(nest: SquareConvolution) -> Winograd:
     """Return the only step of the sketch."""
-    return Winograd(nest.lead, nest.height, nest.width, nest.channels, nest.filters, nest.read, nest.taps)
+    return Winograd(
+        nest.lead, nest.height, nest.width, nest.channels, nest.filters, nest.read, nest.taps, window=nest.window
+    )
 
 
-def _drafts(nest: Convolution3x3, machine: Machine) -> Iterator[dict[str, int]]:
+def _drafts(nest: SquareConvolution, machine: Machine) -> Iterator[dict[str, int]]:
     """Yield the candidates that are worth an estimate: every algorithm and register tile, with enough chunks."""
 
     def walk(chosen: dict[str, int], left: int) -> Iterator[dict[str, int]]:
@@ -326,25 +337,25 @@ def _drafts(nest: Convolution3x3, machine: Machine) -> Iterator[dict[str, int]]:
     return walk({}, 0)
 
 
-def _enough(name: str, options: tuple[int, ...], nest: Convolution3x3, chosen: Values) -> tuple[int, ...]:
+def _enough(name: str, options: tuple[int, ...], nest: SquareConvolution, chosen: Values) -> tuple[int, ...]:
     """The largest chunk of which there are enough."""
     y, _ = tiles_of(nest, chosen["m"])
-    others = (chosen["m"] + TAPS - 1) ** 2 if name == "chunk_blocks" else prod(nest.lead) * y
+    others = (chosen["m"] + nest.window - 1) ** 2 if name == "chunk_blocks" else prod(nest.lead) * y
     fitting = [o for o in options if others * (options[-1] // o) >= WANTED_CHUNKS] if options else []
     return tuple(fitting or options[:1])[-1:]
 
 
-def estimate(nest: Convolution3x3, machine: Machine, values: Values) -> float:
+def estimate(nest: SquareConvolution, machine: Machine, values: Values) -> float:
     """Estimate the cycles of a candidate on one core, and a share for threads that have less to do than others."""
     products, transforms, memory, barriers, waiting = costs(nest, machine, values)
     arithmetic = products + transforms
     return (max(arithmetic, memory) + OVERLAP * min(arithmetic, memory)) * waiting + barriers
 
 
-def costs(nest: Convolution3x3, machine: Machine, values: Values) -> tuple[float, float, float, float, float]:
+def costs(nest: SquareConvolution, machine: Machine, values: Values) -> tuple[float, float, float, float, float]:
     """Return the cycles of products, transforms, memory and barriers, and the imbalance of threads."""
     m, rows, vectors, lanes = (values[name] for name in ("m", "rows", "vectors", "lanes"))
-    known, edge = matrices(m, TAPS), m + TAPS - 1
+    known, edge = matrices(m, nest.window), m + nest.window - 1
     y, x = tiles_of(nest, m)
     tiles, images = prod(nest.lead) * y * x, prod(nest.read) * y * x
     steps = prod(nest.taps) * nest.channels
@@ -358,7 +369,10 @@ def costs(nest: Convolution3x3, machine: Machine, values: Values) -> tuple[float
     # What passes between the stages, and the weights.
     between = 2 * edge * edge * (images * nest.channels + tiles * nest.filters) * nest.element_bytes
     weights = edge * edge * steps * nest.filters * nest.element_bytes
-    chunks, sections = edge * edge, 1 + 2 * len(pieces(nest.height, m)) * len(pieces(nest.width, m))
+    chunks, sections = (
+        edge * edge,
+        1 + 2 * len(pieces(nest.height, m, nest.window)) * len(pieces(nest.width, m, nest.window)),
+    )
     if rows:
         chunks, sections = prod(nest.lead) * y // rows, 1
         near = footprint(step(nest), values, nest.element_bytes) <= machine.l2_bytes / 2

@@ -35,6 +35,8 @@ class Winograd(Step):
     input_channels: str = "input_channels"
     output_blocks: str = "output_blocks"
     unroll: str = "unroll"
+    window: int = 3
+    """An extent, too; records from before it do not have it."""
 
     def emit(self, values: Values, script: Stage) -> None:
         """Write all three stages."""
@@ -53,9 +55,9 @@ class Winograd(Step):
 
     def _stages(self, values: Values, lines: list[str]) -> tuple[list[Stage], Stage, list[Stage]]:
         m, lanes, vectors = values[self.m], values[self.lanes], values[self.vectors]
-        edge, blocks = m + 2, self.filters // (lanes * vectors)
+        edge, blocks = m + self.window - 1, self.filters // (lanes * vectors)
         tiles = (-(-self.height // m), -(-self.width // m))
-        kinds = list(product(pieces(self.height, m), pieces(self.width, m)))
+        kinds = list(product(*(pieces(e, m, self.window) for e in (self.height, self.width))))
         inputs = [
             Stage(lines, f"input{k}.", [edge, edge, *self.read, y.count, x.count, self.channels])
             for k, (y, x) in enumerate(kinds)
@@ -108,5 +110,5 @@ class Winograd(Step):
 def footprint(step: Winograd, values: Values, element_bytes: int) -> int:
     """Return the bytes that a chunk of whole rows keeps between its stages."""
     m = values[step.m]
-    tiles = (m + 2) ** 2 * values[step.rows] * -(-step.width // m)
+    tiles = (m + step.window - 1) ** 2 * values[step.rows] * -(-step.width // m)
     return tiles * (step.channels + step.filters) * element_bytes

@@ -21,7 +21,7 @@ from ansorc.dialect_passes.schedule.winograd_matrices import transform_weight
 
 @dataclass(frozen=True)
 class Packing:
-    """How a constant argument is laid out: transform (for Winograd's F(m, 3)), reshape, then transpose."""
+    """How a constant argument is laid out: transform (for Winograd's F(m, r)), reshape, then transpose."""
 
     shape: tuple[int, ...]
     order: tuple[int, ...]

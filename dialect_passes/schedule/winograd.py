@@ -1,4 +1,4 @@
-"""Turn a 3x3 convolution into Winograd's algorithm F(m x m, 3 x 3): two transforms around many small products.
+"""Turn a convolution of r x r taps into Winograd's algorithm F(m x m, r x r): transforms around small products.
 
     y = epilogue(conv(x, w))
     -->
@@ -7,11 +7,11 @@
     z[n, ty, a, tx, b, co]    = sum_ij  AT[a, i] AT[b, j] s[i, j, n, ty, tx, co]
     y[n, m ty + a, m tx + b, co] = epilogue(z)
 
-with a = m + 2 and the weights u = G w G^T made ahead of time. Each of the three is an anchor behind a fill and before
-an elementwise root: attributes `ansorc.<stage><piece>.root|anchor|fill`, stages input, product, output. Where m does
-not divide the image, the last tiles are pieces of their own: they read fewer rows (the others would be zero), and write
-fewer. Channels of the result are split into [blocks][vectors][lanes], as in block_channels. More dims of a convolution
-(the batch, the depth) are loops around the same; taps of the depth are one more reduction of the products.
+with a = m + r - 1 and the weights u = G w G^T made ahead of time. Each of the three is an anchor behind a fill and
+before an elementwise root: attributes `ansorc.<stage><piece>.root|anchor|fill`, stages input, product, output. Where m
+does not divide the image, the last tiles are pieces of their own: they read fewer rows (the others would be zero), and
+write fewer. Channels of the result are split into [blocks][vectors][lanes], as in block_channels. More dims of a
+convolution (the batch, the depth) are loops around the same; taps of the depth are one more reduction of the products.
 """
 
 from __future__ import annotations
@@ -33,14 +33,15 @@ from ansorc.dialect_passes.schedule.shape_of_task import TaskShape
 from ansorc.dialect_passes.schedule.winograd_matrices import matrices
 from ansorc.dialect_passes.slices import inserted, slice_of
 
-TAPS = 3
+LEAST_WINDOW, MOST_WINDOW = 2, 7
+"""Taps in each dim: of 1 there is nothing to save, and for more than 7 there are no points (winograd_matrices)."""
 Expressions = Sequence[ir.AffineExpr]
 """How an operand is read."""
 
 
 @dataclass(frozen=True, order=True)
-class Convolution3x3:
-    """A convolution of stride 1 whose last two spatial dims have three taps."""
+class SquareConvolution:
+    """A convolution of stride 1 whose last two spatial dims have as many taps."""
 
     lead: tuple[int, ...]
     """Extents of the result before its height: the batch, perhaps the depth."""
@@ -53,6 +54,8 @@ class Convolution3x3:
     read: tuple[int, ...]
     """Extents of the padded input before its height."""
     element_bytes: int
+    window: int = 3
+    """Taps in its height, and in its width."""
     epilogue_cycles: float = 0.0
     """About how long the epilogue takes for one vector; for whoever estimates."""
     border: Border | None = None
@@ -66,25 +69,27 @@ class Piece:
     first: int
     count: int
     rows: int
-    """Rows that a tile reads: fewer than m + 2 where the image ends."""
+    """Rows that a tile reads: fewer than m + r - 1 where the image ends."""
     results: int
     """Rows that it makes."""
 
 
-def pieces(extent: int, m: int) -> tuple[Piece, ...]:
-    """Cover a dim of the result by tiles of m."""
+def pieces(extent: int, m: int, window: int) -> tuple[Piece, ...]:
+    """Cover a dim of the result by tiles of m, of so many taps."""
     whole, rest = divmod(extent, m)
-    last = (Piece(whole, 1, rest + TAPS - 1, rest),) if rest else ()
-    return (*((Piece(0, whole, m + TAPS - 1, m),) if whole else ()), *last)
+    last = (Piece(whole, 1, rest + window - 1, rest),) if rest else ()
+    return (*((Piece(0, whole, m + window - 1, m),) if whole else ()), *last)
 
 
-def describe(function: ir.Operation, task: TaskShape) -> Convolution3x3:
+def describe(function: ir.Operation, task: TaskShape) -> SquareConvolution:
     """Recognise the convolution of an analysed task; raises CannotBlock where it is another task."""
     anchor, reductions, outer = task.anchor, task.reductions, len(task.parallel)
     if anchor is None or task.fill is None or not task.contraction or segments(anchor) != (2, 1):
         raise CannotBlock("not a convolution with weights")
-    if outer < 4 or len(reductions) < 3 or reductions[-3:-1] != (TAPS, TAPS):
-        raise CannotBlock("not a window of 3x3")
+    if outer < 4 or len(reductions) < 3 or reductions[-3] != reductions[-2]:
+        raise CannotBlock("not a square window")
+    if not LEAST_WINDOW <= reductions[-2] <= MOST_WINDOW:
+        raise CannotBlock(f"a window of {reductions[-2]} taps")
     x, w, y = indexing_maps(anchor)
     loops = [ir.AffineDimExpr.get(k, anchor.context) for k in range(x.n_dims)]
     height, width, filters = loops[outer - 3 : outer]
@@ -108,15 +113,15 @@ def describe(function: ir.Operation, task: TaskShape) -> Convolution3x3:
     kind = ir.RankedTensorType(task.root.results[0].type).element_type
     if str(kind) not in ("f32", "f64"):
         raise CannotBlock("the transforms need more range than the element type has")
-    return Convolution3x3(
+    return SquareConvolution(
         tuple(task.parallel[:-3]), task.parallel[-3], task.parallel[-2], task.parallel[-1], reductions[-1],
         tuple(reductions[:-3]), tuple(shape(anchor.operands[0])[:-3]), 4 if str(kind) == "f32" else 8,
-        border=border_of(anchor),
+        reductions[-2], border=border_of(anchor),
     )  # fmt: skip
 
 
 def run(
-    function: ir.Operation, task: TaskShape, conv: Convolution3x3, m: int, lanes: int, vectors: int
+    function: ir.Operation, task: TaskShape, conv: SquareConvolution, m: int, lanes: int, vectors: int
 ) -> dict[int, Packing]:
     """Rewrite an analysed task in place."""
     rewrite = _Rewrite(task, conv, m, lanes, vectors)
@@ -136,15 +141,15 @@ def run(
 class _Rewrite:
     """The operations of one task's algorithm, made at the insertion point."""
 
-    def __init__(self, task: TaskShape, conv: Convolution3x3, m: int, lanes: int, vectors: int) -> None:
+    def __init__(self, task: TaskShape, conv: SquareConvolution, m: int, lanes: int, vectors: int) -> None:
         assert task.anchor is not None
         self.task, self.conv, self.m = task, conv, m
         self.anchor = task.anchor
-        self.edge = m + TAPS - 1
+        self.edge = m + conv.window - 1
         self.split = (conv.filters // (lanes * vectors), vectors, lanes)
         self.element = ir.RankedTensorType(task.root.results[0].type).element_type
-        self.tiles = tuple(sum(p.count for p in pieces(e, m)) for e in (conv.height, conv.width))
-        self.pieces = list(product(pieces(conv.height, m), pieces(conv.width, m)))
+        self.tiles = tuple(sum(p.count for p in pieces(e, m, conv.window)) for e in (conv.height, conv.width))
+        self.pieces = list(product(*(pieces(e, m, conv.window) for e in (conv.height, conv.width))))
 
     def weight(self) -> dict[int, Packing]:
         """Give the weights their transformed type: [i][j][block][taps...][ci][vector][lane]."""
@@ -161,7 +166,7 @@ class _Rewrite:
         conv, x = self.conv, self.anchor.operands[0]
         kind, lead = (self.edge, self.edge, *conv.read), len(conv.read)
         made = self.empty((*kind, *self.tiles, conv.channels))
-        bt = matrices(self.m, TAPS).input
+        bt = matrices(self.m, self.conv.window).input
         for number, (high, wide) in enumerate(self.pieces):
             offsets = [*[0] * lead, self.m * high.first, self.m * wide.first, 0]
             sizes = [self.m * (p.count - 1) + p.rows for p in (high, wide)]
@@ -202,7 +207,7 @@ class _Rewrite:
         """Transform back, and apply the epilogue, one piece of tiles after the other."""
         conv = self.conv
         count = len(conv.lead)
-        at = matrices(self.m, TAPS).output
+        at = matrices(self.m, self.conv.window).output
         made = self.empty((*conv.lead, conv.height, conv.width, conv.filters))
         # Loops: lead..., ty, a, tx, b, block, vector, lane, i, j.
         d = [ir.AffineDimExpr.get(k) for k in range(count + 4 + 3 + 2)]

@@ -12,11 +12,11 @@ from search_fakes import TARGET, invented_seconds, tasks
 import ansorc
 from ansorc.compiler import kernel
 from ansorc.compiler import tasks as compiler_tasks
-from ansorc.compiler.cost_model.boosted_trees import SHIPPED, Trees, cost_model_file, train
+from ansorc.compiler.cost_model.boosted_trees import SHIPPED, Trees, choosing_model, starting_model, train
 from ansorc.compiler.cost_model.features import KINDS, NAMES, features
 from ansorc.compiler.driver import compile_to_file, read, to_tasks
 from ansorc.compiler.errors import UnusableModelError
-from ansorc.compiler.options import NO_COST_MODEL, Options
+from ansorc.compiler.options import NO_COST_MODEL, SHIPPED_COST_MODEL, Options
 from ansorc.compiler.search import zero_trials
 from ansorc.compiler.search.sample import default_points, sample_points
 from ansorc.compiler.search.task import SearchTask
@@ -134,12 +134,12 @@ def test_the_default_takes_the_place_of_a_promised_schedule_that_crashes(
 
 
 def test_which_cost_model_chooses(tmp_path: Path) -> None:
-    wide, narrow = (Options(target=parse_target(name)) for name in ("haswell", "nehalem"))
-    assert cost_model_file(wide) == SHIPPED
-    assert cost_model_file(narrow) is None
-    assert cost_model_file(Options(target=parse_target("neoverse-n1"))) is None
-    assert cost_model_file(replace(wide, cost_model=NO_COST_MODEL)) is None
-    assert cost_model_file(replace(narrow, cost_model="x.npz")) == Path("x.npz")
+    wide, narrow, arm = (Options(target=parse_target(name)) for name in ("haswell", "nehalem", "neoverse-n1"))
+    assert [starting_model(o) for o in (wide, narrow, arm)] == [SHIPPED, None, None]
+    assert choosing_model(wide) is None
+    for named, path in ((NO_COST_MODEL, None), (SHIPPED_COST_MODEL, SHIPPED), ("x.npz", Path("x.npz"))):
+        options = replace(narrow, cost_model=named)
+        assert starting_model(options) == choosing_model(options) == path
     with pytest.raises(UnusableModelError, match=r"missing\.npz"):
         ansorc.compile(LAYER.case(1).model, cost_model=tmp_path / "missing.npz")
 
