@@ -48,7 +48,7 @@ TRAINING := $(patsubst %,.networks/%_b1.onnx,mobilenet_v2 resnet50 bert_base dcg
 TRAINED := native x86-64-v3
 cost-model: .networks/ready ## measure AVX-512 and AVX2 programs, train the cost model that is shipped (2 h)
 	@mkdir -p build
-	for t in $(TRAINED); do \
+	set -e; for t in $(TRAINED); do \
 	  for n in $(TRAINING); do \
 	    $(BIN)/ansorc-tune network $$n --target $$t --trials 900 --scheduler round-robin --records build/trained.db; \
 	  done; \

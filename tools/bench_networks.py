@@ -142,7 +142,8 @@ def measure_network(
         start = time.perf_counter()
         ours = CompiledModel(library)
         load = time.perf_counter() - start
-        compiler = {"mlir", "llvmlite"} & set(sys.modules)
+        by_peers = {"onnx"} if "ansorc.tools.torch_graph" in sys.modules else set[str]()  # of the model before this one
+        compiler = ({"mlir", "llvmlite", "onnx"} - by_peers) & set(sys.modules)
         if compiler:
             raise RuntimeError(f"the library is to be loaded without the compiler, but {compiler} are imported")
         ours.set_threads(threads)
@@ -153,11 +154,12 @@ def measure_network(
         error = _error(list(results.values()), expected)
         for name in (n for n in peers if (off := _error(runs[n](), expected)) > DIFFERENT):
             raise click.ClickException(f"{name} computes something else of {model}: off by {off:.1g}")
+        batch = next((t.shape[0] for t in ours.inputs if t.shape), 1)
         load_of_others = OtherLoad()
         ours_ms, *times = interleave([lambda: ours.run(inputs), *(runs[name] for name in peers)])
         peers_ms = dict(zip(peers, times, strict=True))
         return NetworkFigures(
-            model.name.split(".")[0], ours.inputs[0].shape[0], error, ours_ms, peers_ms,
+            model.name.split(".")[0], batch, error, ours_ms, peers_ms,
             min(times) / ours_ms, cold, cached, peak / MEGABYTE, model.stat().st_size / MEGABYTE,
             library.stat().st_size / MEGABYTE, 1e3 * load, load_of_others.cores(),
         )  # fmt: skip

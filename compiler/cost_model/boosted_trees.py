@@ -28,7 +28,7 @@ MOST_ROWS = 20_000
 """Training takes about a second for so many; of more, the latest are taken."""
 LEAST_WEIGHT = 0.05
 SHIPPED = Path(__file__).with_name("x86-64.npz")
-"""Trained on records of AVX-512 and AVX2 code by `make cost-model`."""
+"""Trained on records of AVX-512 and AVX2 code, all measured on Zen 4; `make cost-model` makes another."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def choosing_model(options: Options) -> Path | None:
     """Return the model that is to choose schedules where nothing is measured; only one that is asked for does.
 
     The shipped one knows kernels that run alone, with all they need in caches. In whole networks, whose weights come
-    from memory, its choices took 1.0 to 1.1 times as long as those of the closed-form models.
+    from memory, its choices were no faster than those of the closed-form models, and sometimes slower.
     """
     if options.cost_model in (None, NO_COST_MODEL):
         return None

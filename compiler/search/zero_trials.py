@@ -9,9 +9,8 @@ from pathlib import Path
 
 from ansorc.compiler import task_job
 from ansorc.compiler.cost_model.boosted_trees import CostModel, Trees
-from ansorc.compiler.search.evolution import Evolution, evolve
-from ansorc.compiler.search.policy import SearchSettings, TaskSearch
-from ansorc.compiler.search.sample import sample_points
+from ansorc.compiler.search.evolution import Evolution
+from ansorc.compiler.search.policy import SearchSettings, TaskSearch, evolution
 from ansorc.compiler.search.task import SearchTask, task_of_text
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.task_job import SCHEDULE_FAILURES, TaskCode, TaskJob, machine_of
@@ -26,14 +25,12 @@ def promised(task: SearchTask, trees: Trees, threads: int) -> Candidate | None:
 
     It depends on the task, the trees and the number of threads alone.
     """
-    generator = random.Random(task.text)
     settings = SearchSettings(evolution=EVOLUTION)
-    search = TaskSearch(task, CostModel(pretrained=trees), threads, settings, generator)
+    search = TaskSearch(task, CostModel(pretrained=trees), threads, settings, random.Random(task.text))
     defaults = search.defaults()
     if not defaults:
         return None
-    first = [*defaults, *sample_points(task, EVOLUTION.population, generator)]
-    (best,) = evolve(task, first, search.score, 1, generator, EVOLUTION)
+    (best,) = evolution(search, 1, set())
     usual, found = search.score([defaults[0], best])
     return task.candidate(best) if usual > MARGIN * found else None
 

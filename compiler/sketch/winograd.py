@@ -49,7 +49,7 @@ from ansorc.dialect_passes.schedule.border import Border
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import analyse
 from ansorc.dialect_passes.schedule.winograd import SquareConvolution, pieces
-from ansorc.dialect_passes.schedule.winograd_matrices import POINTS, matrices
+from ansorc.dialect_passes.schedule.winograd_matrices import matrices, most_outputs
 from ansorc.dialect_passes.schedule.words import cse, match_ops, patterns, script
 
 OUTPUTS = (4, 2, 6)
@@ -79,7 +79,7 @@ class Outputs(Decision[SquareConvolution]):
     role = "algorithm"
 
     def options(self, nest: SquareConvolution, machine: Machine, chosen: Values) -> tuple[int, ...]:
-        most = min(max(nest.height, nest.width), len(POINTS) + 2 - nest.window)
+        most = min(max(nest.height, nest.width), most_outputs(nest.window))
         return tuple(m for m in OUTPUTS if m <= most)
 
 
@@ -275,7 +275,9 @@ class WinogradKind(Kind[SquareConvolution]):
         task = analyse(function)
         nest = winograd.describe(function, task)
         m, lanes, vectors, inside, ahead = (values[name] for name in self.prepared)
-        if m not in OUTPUTS or lanes < 1 or vectors < 1 or nest.filters % (lanes * vectors) or nest.channels % lanes:
+        if m not in OUTPUTS or m > most_outputs(nest.window):
+            raise CannotBlock(f"F({m}, {nest.window}) has no matrices")
+        if lanes < 1 or vectors < 1 or nest.filters % (lanes * vectors) or nest.channels % lanes:
             raise CannotBlock(
                 f"F({m}, {nest.window}) with {vectors} vectors of {lanes} lanes does not divide the channels"
             )

@@ -43,6 +43,11 @@ def matrices(m: int, r: int) -> Matrices:
     return Matrices(*(np.array(rows, dtype=np.float64) for rows in (output, weight, data)))
 
 
+def most_outputs(r: int) -> int:
+    """Return the largest m that there are points for."""
+    return len(POINTS) + 2 - r
+
+
 def transform_weight(weight: NDArray[np.float32], m: int) -> NDArray[np.float32]:
     """Return G g G^T, [..., kh, kw, ci, co] -> [a, a, ..., ci, co]; computed in float64."""
     g, wide = matrices(m, weight.shape[-4]).weight, np.moveaxis(weight.astype(np.float64), (-4, -3), (0, 1))

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from mlir import ir
 from onnx import helper
 from onnx_cases import graph_model
 from test_sketch import tasks_with_spaces
 
 import ansorc
+from ansorc.compiler import kernel
 from ansorc.compiler.driver import compile_to_file
 from ansorc.compiler.measure import runnable
 from ansorc.compiler.options import Options
@@ -19,6 +21,8 @@ from ansorc.compiler.sketch.kind import TaskSpace
 from ansorc.compiler.sketch.winograd import WinogradKind, estimate
 from ansorc.compiler.sketch.winograd_step import footprint
 from ansorc.compiler.task_job import TaskJob, compile_task
+from ansorc.dialect_passes.ir_walk import functions
+from ansorc.dialect_passes.schedule.block_channels import CannotBlock
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.winograd import SquareConvolution, pieces
 from ansorc.dialect_passes.schedule.winograd_matrices import POINTS, amplification, matrices, transform_weight
@@ -199,10 +203,26 @@ def test_exact_leaves_it_out(exact: bool, tmp_path: Path) -> None:
 def test_strides_and_other_windows_do_not_fit() -> None:
     generator = np.random.default_rng(0)
     x = generator.standard_normal((1, 16, 9, 9)).astype(np.float32)
-    for kernel, attributes in ((3, {"strides": [2, 2]}), (3, {"dilations": [2, 2]}), (8, {}), (1, {})):
-        w = generator.standard_normal((16, 16, kernel, kernel)).astype(np.float32)
+    for window, attributes in ((3, {"strides": [2, 2]}), (3, {"dilations": [2, 2]}), (8, {}), (1, {})):
+        w = generator.standard_normal((16, 16, window, window)).astype(np.float32)
         model = graph_model([helper.make_node("Conv", ["x", "w"], ["y"], **attributes)], {"x": x}, ["y"], {"w": w})
         assert not [s for _, s in tasks_with_spaces(model, Options()) if s.kind.name == "winograd"]
+
+
+def test_tiles_without_matrices_are_refused() -> None:
+    """A script that was edited by hand could ask for them."""
+    model, options = convolution(16, 16, (12, 12), window=5), Options()
+    (text,) = (t for t, s in tasks_with_spaces(model, options) if s.kind.name == "winograd")
+    with kernel.context(), ir.Location.unknown():
+        module = ir.Module.parse(text)
+        kernel.prepare(module)
+        function = next(functions(module))
+        kind = WinogradKind()
+        nest = kind.describe(function)
+        assert kind.space(nest)[0].options(nest, AVX512, {}) == (4, 2)
+        values = {"m": 6, "lanes": 16, "vectors": 1, "border": 0, "prefetch": 0}
+        with pytest.raises(CannotBlock, match=r"F\(6, 5\) has no matrices"):
+            kind.prepare(function, values)
 
 
 def test_a_network_of_it_computes_the_same() -> None:
