@@ -62,3 +62,18 @@ def shape(value: ir.Value) -> list[int]:
     """Return the static shape of a tensor or memref value; a scalar has none."""
     kind = value.type
     return list(kind.shape) if isinstance(kind, ir.ShapedType) else []
+
+
+def mentions(expr: ir.AffineExpr, dims: set[int]) -> bool:
+    """Whether an index depends on one of some loops."""
+    if isinstance(expr, ir.AffineDimExpr):
+        return ir.AffineDimExpr(expr).position in dims
+    if isinstance(expr, ir.AffineBinaryExpr):
+        return any(mentions(e, dims) for e in (ir.AffineBinaryExpr(expr).lhs, ir.AffineBinaryExpr(expr).rhs))
+    return False
+
+
+def index_at(expr: ir.AffineExpr, loops: int, moved: int | None) -> int:
+    """Return an index where all of so many loops are at 0, except for one that is at 1."""
+    point = [ir.AffineConstantExpr.get(int(k == moved)) for k in range(loops)]
+    return ir.AffineConstantExpr(ir.AffineExpr.compose(expr, ir.AffineMap.get(0, 0, point))).value

@@ -46,7 +46,8 @@ class ChainKind(Kind[ChainNest]):
         for k, p in nest.products:
             stage = nest.stages[k]
             steps.append(Panels(k, p.panel_loops, p.columns, stage.reduced, p.contiguous))
-        steps.append(Rows(nest.stages[-1].loops, len(nest.stages) - 1, nest.batch, nest.rows))
+        windows = tuple((w.loops, w.rows, w.stride, w.reach) for w in nest.windows)
+        steps.append(Rows(nest.stages[-1].loops, len(nest.stages) - 1, nest.batch, nest.rows, windows))
         roots = {p.root for _, p in nest.products}
         for k, stage in enumerate(nest.stages):
             if stage.product is not None:
@@ -60,12 +61,12 @@ class ChainKind(Kind[ChainNest]):
                         parallel,
                         stage.reduced,
                         stage.product.columns,
-                        nest.rows,
+                        nest.rows_of(stage),
                         stage.product.window,
                     )
                 )
             elif stage.role in (MAP, REDUCTION) and k not in roots:
-                steps.append(Each(k, stage.loops, stage.role == REDUCTION, nest.rows))
+                steps.append(Each(k, stage.loops, stage.role == REDUCTION, nest.rows_of(stage)))
         return Sketch(self.name, *self.extents(nest), tuple(steps))
 
     def space(self, nest: ChainNest) -> Sequence[Decision[ChainNest]]:
@@ -95,7 +96,7 @@ class ChainKind(Kind[ChainNest]):
                     fill = stage.op.operands[segments(stage.op)[0]].owner.operation
                     mark = "fill" if stage.role == CONTRACTION else "start"
                     fill.attributes[f"ansorc.{mark}{k}"] = ir.UnitAttr.get()
-        widths = {c: Width(values[f"vectors_{c}"], values["lanes"]) for c in nest.columns}
+        widths = {c: Width(values[f"vectors_{c}"], nest.lanes(c, values)) for c in nest.columns}
         packings = split_loops.run(function, chain, widths)
         for k, p in nest.products:
             if values[f"pack_{k}"]:

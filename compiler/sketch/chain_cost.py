@@ -28,6 +28,8 @@ from ansorc.dialect_passes.schedule.machine import Machine
 
 ROW_CYCLES = 25.0
 """What it costs to bring the lanes of a vector together."""
+WINDOW_RELOADS = 1.5
+"""Once accumulators, inputs that taps share, and those on their way leave no registers for a window's weights."""
 LINE_CYCLES = 1.0
 """What a row of a panel costs that is not packed and lies far from the one before."""
 
@@ -42,17 +44,22 @@ def choose(nest: ChainNest, machine: Machine) -> tuple[dict[str, int], float] | 
     best: tuple[float, dict[str, int]] | None = None
     vectors = [decisions[n].options(nest, machine, {"lanes": lanes[0]}) for n in names]
     unrolls = decisions["unroll"].options(nest, machine, {})
+    known: dict[tuple[int, ...], int] = {}  # the best tile depends on less than the estimate does
     for unroll, *widths in combinations(unrolls, *vectors):
         chosen = {"lanes": lanes[0], "unroll": unroll, **dict(zip(names, widths, strict=True))}
         for blocks in _blocks(nest, machine, chosen):
             made = {**chosen, **blocks}
             for k, p in nest.products:
-                tiles = decisions[f"tile_{k}"].options(nest, machine, made)
-                if not tiles:
-                    break
-                made[f"tile_{k}"] = min(
-                    tiles, key=lambda t: (product_cycles(nest, machine, k, p, {**made, f"tile_{k}": t}), -t)
-                )
+                rows = nest.block(nest.rows_of(nest.stages[k])[-1], made)
+                key = (k, unroll, made[f"vectors_{p.columns}"], rows, _is_near(nest, machine, k, made))
+                if key not in known:
+                    tiles = decisions[f"tile_{k}"].options(nest, machine, made)
+                    if not tiles:
+                        break
+                    known[key] = min(
+                        tiles, key=lambda t: (product_cycles(nest, machine, k, p, {**made, f"tile_{k}": t}), -t)
+                    )
+                made[f"tile_{k}"] = known[key]
             else:
                 packs = [decisions[f"pack_{k}"].options(nest, machine, made) for k, _ in nest.products]
                 for packed in combinations(*packs):
@@ -82,11 +89,9 @@ def chunk_count(nest: ChainNest, values: Values) -> int:
 
 def estimate(nest: ChainNest, machine: Machine, values: Values) -> Cost:
     """Estimate a candidate; `values` lack at most `row_tile`."""
-    lanes = values["lanes"]
     arithmetic = l2 = 0.0
     rows = prod(nest.extents[c] for c in (*nest.batch, *nest.rows))
-    block_rows = prod(values[f"block_{c}"] for c in nest.rows)
-    kept = block_rows * nest.row_bytes
+    kept = nest.kept_bytes(values)
     roots = {p.root for _, p in nest.products}  # they are part of their register tiles
     for k, stage in enumerate(nest.stages):
         points = prod(nest.extents[c] for c in stage.loops)
@@ -95,6 +100,7 @@ def estimate(nest: ChainNest, machine: Machine, values: Values) -> Cost:
             if values[f"pack_{k}"]:
                 arithmetic += PACK_CYCLES + 2 * panel_bytes(nest, k) / PACK_BYTES_A_CYCLE
         elif stage.role in (MAP, REDUCTION) and k not in roots:
+            lanes = max((nest.lanes(c, values) for c in stage.loops if c in nest.columns), default=values["lanes"])
             arithmetic += points / lanes * (1 + stage.cycles)
             if stage.role == REDUCTION:
                 arithmetic += rows * ROW_CYCLES
@@ -108,21 +114,22 @@ def estimate(nest: ChainNest, machine: Machine, values: Values) -> Cost:
 
 def product_cycles(nest: ChainNest, machine: Machine, k: int, p: Product, values: Values) -> float:
     """Return the cycles of all register tiles of one contraction."""
-    stage, vectors, lanes = nest.stages[k], values[f"vectors_{p.columns}"], values["lanes"]
+    stage, lanes = nest.stages[k], nest.lanes(p.columns, values)
+    vectors = 1 if p.window else values[f"vectors_{p.columns}"]
     steps = prod(nest.extents[c] for c in stage.reduced)
-    innermost = nest.rows[-1]
-    block, tile = values[f"block_{innermost}"], values[f"tile_{k}"]
-    others = prod(nest.extents[c] for c in (*nest.batch, *nest.rows)) // block
+    block, tile = nest.block(nest.rows_of(stage)[-1], values), values[f"tile_{k}"]
+    others = chunk_count(nest, values) * nest.block_rows(stage, values) // block
     columns = nest.extents[p.columns] // (lanes * vectors)
     panel = steps * vectors * lanes * nest.element_bytes
-    kept = nest.row_bytes * prod(values[f"block_{c}"] for c in nest.rows)
-    near = k != nest.products[0][0] and kept <= machine.l1_bytes / 2
+    near = _is_near(nest, machine, k, values)
     total = 0.0
     for size, count in ((tile, block // tile), (block % tile, 1)):
         if not size:
             continue
-        each_loads = size * vectors + 2  # nothing that is read is used twice
-        step = each_loads if p.window else product_step_cycles(machine, size, vectors, values["unroll"], near=near)
+        if p.window:
+            step = size * (1.0 if steps + 3 * size <= machine.vector_registers else WINDOW_RELOADS) + 2
+        else:
+            step = product_step_cycles(machine, size, vectors, values["unroll"], near=near)
         cycles = steps * step + TILE_CYCLES + size * vectors * (1 + nest.stages[p.root].cycles)
         if panel > 0.75 * machine.l1_bytes:
             cycles += panel / (L2_BYTES_A_CYCLE if panel <= 0.75 * machine.l2_bytes else MEMORY_BYTES_A_CYCLE)
@@ -132,6 +139,11 @@ def product_cycles(nest: ChainNest, machine: Machine, k: int, p: Product, values
     if not values.get(f"pack_{k}", 1) and not p.constant:
         fetched += others * columns * steps * vectors * LINE_CYCLES
     return total + fetched
+
+
+def _is_near(nest: ChainNest, machine: Machine, k: int, values: Values) -> bool:
+    """Whether a contraction reads a block by rows that the first cache holds."""
+    return k != nest.products[0][0] and nest.kept_bytes(values) <= machine.l1_bytes / 2
 
 
 def panel_bytes(nest: ChainNest, k: int) -> int:

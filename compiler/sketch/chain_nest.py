@@ -13,7 +13,7 @@ from ansorc.compiler.sketch.kind import Decision, Values
 from ansorc.compiler.sketch.loop_nest import body_cycles, bytes_of
 from ansorc.dialect_passes.ir_walk import body, segments, shape
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, constant_arguments
-from ansorc.dialect_passes.schedule.chain_loops import CONTRACTION, MAP, REDUCTION, Chain, Stage
+from ansorc.dialect_passes.schedule.chain_loops import CONTRACTION, MAP, REDUCTION, Chain, Stage, Window
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.prepare_chain import root_of
 
@@ -39,7 +39,8 @@ class Product:
     panel_loops: tuple[int, ...]
     """The classes of that operand that are common to all stages."""
     window: bool = False
-    """Whether all reductions run over a window, as those of a depthwise convolution do."""
+    """Whether all reductions run over a window, as those of a depthwise convolution do: then its register tile is one
+    vector wide, as no vector shares anything with another."""
 
 
 @dataclass(frozen=True, order=True)
@@ -69,6 +70,8 @@ class ChainNest:
     """Classes common to all stages that every operand is read by: heads, images."""
     rows: tuple[int, ...]
     """Classes common to all stages that share what is read by columns."""
+    windows: tuple[Window, ...]
+    """Classes of which a block of rows needs what its windows cover."""
     element_bytes: int
     argument_bytes: int
     result_bytes: int
@@ -83,10 +86,33 @@ class ChainNest:
         """Classes that are split into vectors."""
         return tuple(dict.fromkeys(p.columns for _, p in self.products))
 
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row of the widest value between two stages."""
-        return self.element_bytes * max(self.extents[p.columns] for _, p in self.products)
+    def rows_of(self, stage: StageNest) -> tuple[int, ...]:
+        """Return the classes of a stage that run over rows, or over windows of them."""
+        covered = {w.rows: w.loops for w in self.windows if w.loops in stage.loops}
+        return tuple(covered.get(c, c) for c in self.rows)
+
+    def block(self, c: int, values: Values) -> int:
+        """Return how much of a class of rows, or of windows of rows, one chunk has."""
+        window = next((w for w in self.windows if w.loops == c), None)
+        if window is None:
+            return values[f"block_{c}"]
+        return min(self.extents[c], window.covered(values[f"block_{window.rows}"]))
+
+    def block_rows(self, stage: StageNest, values: Values) -> int:
+        """Return how many rows of a stage one chunk computes."""
+        return prod(self.block(c, values) for c in self.rows_of(stage))
+
+    def kept_bytes(self, values: Values) -> int:
+        """Return the bytes of the largest block that one stage of a chunk leaves for another."""
+        return max(
+            self.element_bytes * self.extents[s.product.columns] * self.block_rows(s, values)
+            for s in self.stages
+            if s.product is not None
+        )
+
+    def lanes(self, c: int, values: Values) -> int:
+        """Return how many elements of a class of columns a vector has."""
+        return gcd(values["lanes"], self.extents[c])
 
 
 def chain_nest(chain: Chain, function: ir.Operation) -> ChainNest:
@@ -114,7 +140,7 @@ def chain_nest(chain: Chain, function: ir.Operation) -> ChainNest:
         raise CannotBlock("elements are not f32")
     arguments = sum(bytes_of(a) for a in body(function).arguments)
     batch = tuple(c for c in common if c not in rows)
-    nest = ChainNest(tuple(stages), chain.extents, batch, rows, 4, arguments, bytes_of(result))
+    nest = ChainNest(tuple(stages), chain.extents, batch, rows, chain.windows, 4, arguments, bytes_of(result))
     for stage in nest.stages:
         reduced_rows = stage.role == REDUCTION and (len(stage.reduced) != 1 or stage.reduced[0] not in nest.columns)
         if reduced_rows:
@@ -150,11 +176,14 @@ def _product(
 
 @dataclass(frozen=True, order=True)
 class Lanes(Decision[ChainNest]):
-    """Elements of a vector: a power of two that divides the columns of every contraction."""
+    """Most elements of a vector: columns that those do not divide have as many as do (see ChainNest.lanes)."""
 
     def options(self, nest: ChainNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
-        most = gcd(machine.lanes(nest.element_bytes), *(nest.extents[c] for c in nest.columns))
-        return tuple(sorted((d for d in divisors(most) if d >= LEAST_LANES), reverse=True))
+        most = machine.lanes(nest.element_bytes)
+        least, widest = (f(gcd(most, nest.extents[c]) for c in nest.columns) for f in (min, max))
+        if least < LEAST_LANES:
+            return ()
+        return tuple(sorted((d for d in divisors(widest) if d >= LEAST_LANES), reverse=True))
 
 
 @dataclass(frozen=True, order=True)
@@ -164,7 +193,8 @@ class Vectors(Decision[ChainNest]):
     columns: int
 
     def options(self, nest: ChainNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
-        return tuple(d for d in divisors(nest.extents[self.columns] // chosen["lanes"]) if d <= MAX_VECTORS)
+        blocks = nest.extents[self.columns] // nest.lanes(self.columns, chosen)
+        return tuple(d for d in divisors(blocks) if d <= MAX_VECTORS)
 
 
 @dataclass(frozen=True, order=True)
@@ -178,8 +208,10 @@ class Block(Decision[ChainNest]):
     """Names of the blocks decided before this one."""
 
     def options(self, nest: ChainNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
-        most = MAX_BLOCK_BYTES // (nest.row_bytes * prod(chosen[name] for name in self.others))
-        return tuple(d for d in divisors(nest.extents[self.rows]) if d <= most)
+        made = {f"block_{c}": 1 for c in nest.rows} | {name: chosen[name] for name in self.others}
+        most = max(MAX_BLOCK_BYTES, machine.l2_bytes // 2) if nest.windows else MAX_BLOCK_BYTES
+        sizes = divisors(nest.extents[self.rows])
+        return tuple(d for d in sizes if nest.kept_bytes({**made, self.name: d}) <= most)
 
 
 @dataclass(frozen=True, order=True)
@@ -187,14 +219,14 @@ class Tile(Decision[ChainNest]):
     """Rows of the register tile of one contraction."""
 
     columns: int
-    block: str
-    """Name of the decision that says how many rows there are."""
+    rows: int
+    """The class of its loops that it takes."""
     window: bool = False
 
     def options(self, nest: ChainNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
         vectors = chosen[f"vectors_{self.columns}"]
-        budget = window_budget(machine) if self.window else machine.vector_registers - vectors - 1
-        return tuple(range(1, min(budget // vectors, chosen[self.block]) + 1))
+        most = window_budget(machine) if self.window else (machine.vector_registers - vectors - 1) // vectors
+        return tuple(range(1, min(most, nest.block(self.rows, chosen)) + 1))
 
 
 @dataclass(frozen=True, order=True)
@@ -243,7 +275,7 @@ def space(nest: ChainNest) -> tuple[Decision[ChainNest], ...]:
         Lanes("lanes"),
         *(Vectors(f"vectors_{c}", c) for c in nest.columns),
         *blocks,
-        *(Tile(f"tile_{k}", p.columns, innermost, p.window) for k, p in nest.products),
+        *(Tile(f"tile_{k}", p.columns, nest.rows_of(nest.stages[k])[-1], p.window) for k, p in nest.products),
         *(Pack(f"pack_{k}", k) for k, _ in nest.products),
         RowTile("row_tile", innermost),
         Unroll("unroll"),

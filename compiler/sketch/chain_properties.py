@@ -19,21 +19,25 @@ PACK_CODE_BYTES = 3000
 
 def properties(nest: ChainNest, machine: Machine, values: Values) -> Properties:
     """Compute what is known of a candidate, in closed form."""
-    size, lanes = nest.element_bytes, values["lanes"]
+    size = nest.element_bytes
     rows = prod(nest.extents[c] for c in (*nest.batch, *nest.rows))
     block_rows = prod(values[f"block_{c}"] for c in nest.rows)
-    innermost = values[f"block_{nest.rows[-1]}"]
     chunks = chunk_count(nest, values)
     flops = l1 = l2 = 0.0
     code, registers, panels, tile_footprint = float(KERNEL_BYTES), 0, 0, 0.0
     for k, stage in enumerate(nest.stages):
         points = prod(nest.extents[c] for c in stage.loops)
-        flops += (2 if stage.product is not None else 2 * stage.cycles) * points
+        if nest.rows_of(stage) != nest.rows:  # what windows of several chunks share is computed by each
+            inner = [c for c in stage.loops if c not in (*nest.batch, *nest.rows_of(stage))]
+            points = chunks * nest.block_rows(stage, values) * prod(nest.extents[c] for c in inner)
+        flops += (2 if stage.product is not None else stage.cycles) * points
         if stage.product is None:
             l1 += 2 * points * size
             code += TILE_BYTES + STAGE_CODE_BYTES * 2 * stage.cycles * values["row_tile"]
             continue
         vectors, tile = values[f"vectors_{stage.product.columns}"], values[f"tile_{k}"]
+        vectors = 1 if stage.product.window else vectors
+        lanes, innermost = nest.lanes(stage.product.columns, values), nest.block(nest.rows_of(stage)[-1], values)
         width, steps = lanes * vectors, prod(nest.extents[c] for c in stage.reduced)
         panel, reads = steps * width * size, points / (tile * width)
         registers = max(registers, tile * vectors + vectors + 1)
@@ -45,15 +49,15 @@ def properties(nest: ChainNest, machine: Machine, values: Values) -> Properties:
         cycles = nest.stages[stage.product.root].cycles
         unrolled = values["unroll"]
         if stage.product.window:
-            unrolled = steps if unrolls_window(vectors, tile, steps) else 1
+            unrolled = steps if unrolls_window(tile, steps) else 1
         code += sum(tile_code_bytes(s, vectors, unrolled, 1, cycles) for s in sizes)
         code += PACK_CODE_BYTES * values[f"pack_{k}"]
     touched = float(nest.argument_bytes + nest.result_bytes)
-    kept = block_rows * nest.row_bytes
+    kept = nest.kept_bytes(values)
     return Properties(
         flops=flops,
         registers=registers,
-        vector_efficiency=lanes / machine.lanes(size),
+        vector_efficiency=min(nest.lanes(c, values) for c in nest.columns) / machine.lanes(size),
         chunks=chunks,
         balance=1 / imbalance(chunks),
         tile_footprint=tile_footprint,

@@ -11,11 +11,13 @@ Stages carry the attribute `ansorc.stage` and their number.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import gcd, prod
 
 from ansorc.compiler.sketch.steps import MAX_UNROLLED, Step, Values
+from ansorc.dialect_passes.schedule.chain_loops import Window
 from ansorc.dialect_passes.schedule.words import OP, cse, fuse, match_attribute, match_ops, patterns, tile
 
 TRANSPOSED_AT_ONCE = 16
@@ -34,17 +36,23 @@ class ChainScript:
     """What is left of each class of loops."""
     columns: tuple[int, ...] = ()
 
-    def split(self, loops: Sequence[int], sizes: Mapping[int, int]) -> list[int]:
+    def lanes(self, c: int) -> int:
+        """Return how many elements of a class of columns a vector has."""
+        return gcd(self.values["lanes"], self.extents[c])
+
+    def split(self, loops: Sequence[int], sizes: Mapping[int, int], vectors: Sequence[int] = ()) -> list[int]:
         """Return tile sizes for the loops of an operation whose columns are split.
 
-        A size is 0 where it is the whole extent; of a class of columns it is that of the blocks.
+        A size is 0 where it is the whole extent; of a class of columns it is that of the blocks. Of those in `vectors`
+        one vector of a block is taken at a time.
         """
         made: list[int] = []
         for c in loops:
             if c in self.columns:
-                width = self.values["lanes"] * self.values[f"vectors_{c}"]
+                width = self.lanes(c) * self.values[f"vectors_{c}"]
                 size = sizes.get(c, 0)
-                made += [0 if size >= self.extents[c] // width else size, 0, 0]
+                one = int(c in vectors and self.values[f"vectors_{c}"] > 1)
+                made += [0 if size >= self.extents[c] // width else size, one, 0]
             else:
                 size = sizes.get(c, 0)
                 made.append(0 if size >= self.extents[c] else size)
@@ -86,7 +94,7 @@ class Panels(Step):
         inner: list[int] = []
         for c in self.reduced:
             if c in script.columns:
-                rows = 1 if across else gcd(LANES_AT_ONCE, values["lanes"])
+                rows = 1 if across else gcd(LANES_AT_ONCE, script.lanes(c))
                 inner += [1, 1, TRANSPOSED_AT_ONCE if across and c == self.contiguous else rows]
             elif across and c == self.contiguous:
                 inner.append(gcd(TRANSPOSED_AT_ONCE, script.extents[c]))
@@ -112,6 +120,8 @@ class Rows(Step):
     stage: int
     batch: tuple[int, ...]
     rows: tuple[int, ...]
+    windows: tuple[tuple[int, int, int, int], ...] = ()
+    """The fields of each Window of the chain."""
 
     def emit(self, values: Values, script: ChainScript) -> None:
         """Tile the last stage and compute the others inside."""
@@ -126,6 +136,8 @@ class Rows(Step):
             ]
         for c, size in sizes.items():
             script.extents[c] = size
+        for w in itertools.starmap(Window, self.windows):
+            script.extents[w.loops] = min(script.extents[w.loops], w.covered(sizes[w.rows]))
         # Stages with several readers were computed for each.
         script.lines += [
             match_ops("%all", "func.func"),
@@ -148,6 +160,7 @@ class Multiply(Step):
     reduced: tuple[int, ...]
     columns: int
     rows: tuple[int, ...]
+    """The classes of its loops that run over rows, or over windows of them."""
     window: bool = False
     """Whether the reductions are those of a window: all of it is unrolled, or nothing."""
 
@@ -158,9 +171,11 @@ class Multiply(Step):
         marks = (f"ansorc.stage{self.root}", f"ansorc.stage{k}", f"ansorc.fill{k}")
         script.lines += [match_attribute(f"{h}_0", mark) for h, mark in zip(handles.values(), marks, strict=True)]
         level, innermost, peeled = 0, self.rows[-1], ""
-        sizes = {self.columns: 1} | {c: 1 for c in self.rows[:-1]} | {innermost: tile_rows}
-        for c, size in sizes.items():
-            cut = script.split(self.loops, {c: size})
+        rows = {c: 1 for c in self.rows[:-1]} | {innermost: tile_rows}
+        cuts = [(c, size, script.split(self.loops, {c: size})) for c, size in ({self.columns: 1} | rows).items()]
+        if self.window:  # no vector shares anything with another
+            cuts.insert(1, (self.columns, 1, script.split(self.loops, {}, [self.columns])))
+        for c, size, cut in cuts:
             if not cut:
                 continue
             loop = into = f"%walk{k}_{level}"
@@ -178,7 +193,7 @@ class Multiply(Step):
         steps: list[int] = []
         for c, count in zip(self.reduced, counts, strict=True):
             if c in script.columns:
-                vectors, lanes = values[f"vectors_{c}"], values["lanes"]
+                vectors, lanes = values[f"vectors_{c}"], script.lanes(c)
                 steps += [count // (vectors * lanes), vectors, lanes]
             else:
                 steps.append(count)
@@ -189,7 +204,7 @@ class Multiply(Step):
             wide = [e for e in steps if e > 1]
             times = [*[1] * (len(wide) - 1), gcd(values["unroll"], wide[-1])]
             if self.window:
-                whole = unrolls_window(values[f"vectors_{self.columns}"], tile_rows, prod(wide))
+                whole = unrolls_window(tile_rows, prod(wide))
                 times = wide if whole else [1] * len(wide)
             for loop, factor in reversed(list(zip(loops, times, strict=True))):
                 if factor > 1:
@@ -202,9 +217,9 @@ class Multiply(Step):
             ]
 
 
-def unrolls_window(vectors: int, rows: int, steps: int) -> bool:
+def unrolls_window(rows: int, steps: int) -> bool:
     """Whether all steps of a window are unrolled: their weights stay in registers then."""
-    return vectors == 1 and rows * steps <= MAX_UNROLLED
+    return rows * steps <= MAX_UNROLLED
 
 
 @dataclass(frozen=True, order=True)
@@ -245,7 +260,7 @@ class Each(Step):
                 at = [f"{loop}_{name}" for loop in loops]
                 script.lines.append(tile(f"%{name}{k}_0", f"%{name}{k}_1", at, rows, "for"))
         level = 1 if loops else 0
-        width = values["lanes"] * values[f"vectors_{wide[0]}"]
+        width = script.lanes(wide[0]) * values[f"vectors_{wide[0]}"]
         if script.extents[wide[0]] > width:
             cut = [0] * (len(outer) + 2) + [1]
             script.lines.append(tile(f"%partial{k}_{level}", f"%step{k}", [f"%along{k}"], cut, "for"))

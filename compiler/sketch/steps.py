@@ -59,7 +59,11 @@ class Step(ABC):
     @classmethod
     def of(cls, raw: Sequence[Any]) -> Step:
         """Make a step of what `fields` returned."""
-        return cls(*(tuple(value) if isinstance(value, list) else value for value in raw))
+        return cls(*map(_frozen, raw))
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, order=True)

@@ -3,6 +3,7 @@
     transpose; matmul | softmax | matmul | transpose        attention: the scores need not be written
     matmul; GELU | matmul                                   two layers on a block of rows
     depthwise convolution | convolution of 1x1              channels by themselves, then each point
+    convolution of 1x1 | depthwise | convolution of 1x1     an inverted residual: the wide value need not be written
 
 What is found is a choice: whoever compiles decides, with models or by an option, for each.
 """
@@ -22,18 +23,23 @@ def candidates(groups: Sequence[Group]) -> Iterator[list[Group]]:
     owner = {op: k for k, group in enumerate(groups) for op in group.members}
     for group in groups:
         behind = _reader(groups, owner, group)
+        if behind is not None and _is_pointwise(group, padded=True) and _is_depthwise(behind):
+            last = _reader(groups, owner, behind)
+            if last is not None and _is_pointwise(last) and _reads(behind, group) and _reads(last, behind):
+                yield [group, behind, last]
+            continue
         if behind is not None and _is_depthwise(group) and _is_pointwise(behind):
-            if _multiplied(behind) == group.root.results[0]:
+            if _reads(behind, group):
                 yield [group, behind]
             continue
         if behind is None or not _is_product(group):
             continue
         if _is_product(behind):
-            if _multiplied(behind) == group.root.results[0]:
+            if _reads(behind, group):
                 yield _with_transposes(groups, owner, [group, behind])
         elif _is_rows(behind) and len(_products_before(groups, owner, behind)) == 1:
             last = _reader(groups, owner, behind)
-            if last is not None and _is_product(last) and _multiplied(last) == behind.root.results[0]:
+            if last is not None and _is_product(last) and _reads(last, behind):
                 yield _with_transposes(groups, owner, [group, behind, last])
             yield _with_transposes(groups, owner, [group, behind])
 
@@ -47,9 +53,10 @@ def joined(parts: Sequence[Group]) -> Group:
     return made
 
 
-def _only_anchor(group: Group) -> ir.Operation | None:
-    """Return the anchor of a group that is nothing but that and its epilogue."""
-    if group.anchors != 1 or group.slices or group.pads or group.fixed:
+def _only_anchor(group: Group, *, padded: bool = False) -> ir.Operation | None:
+    """Return the anchor of a group that is nothing but that and its epilogue, and a border where one may be."""
+    pads = int(padded and group.root.name == "tensor.pad")
+    if group.anchors != 1 or group.slices or group.pads != pads or group.fixed:
         return None
     return next(m for m in group.members if is_anchor(m))
 
@@ -64,8 +71,8 @@ def _is_depthwise(group: Group) -> bool:
     return anchor is not None and anchor.name == "linalg.depthwise_conv_2d_nhwc_hwc"
 
 
-def _is_pointwise(group: Group) -> bool:
-    anchor = _only_anchor(group)
+def _is_pointwise(group: Group, *, padded: bool = False) -> bool:
+    anchor = _only_anchor(group, padded=padded)
     if anchor is None or anchor.name != "linalg.conv_2d_nhwc_hwcf":
         return False
     strides = ir.DenseIntElementsAttr(anchor.attributes["strides"])
@@ -80,9 +87,10 @@ def _is_transpose(group: Group) -> bool:
     return len(group.members) == 1 and group.root.name == "linalg.transpose"
 
 
-def _multiplied(group: Group) -> ir.Value:
-    """What the product of a group reads by rows."""
-    return next(m for m in group.members if is_anchor(m)).operands[0]
+def _reads(group: Group, before: Group) -> bool:
+    """Whether the anchor of a group reads what another makes by rows."""
+    anchor = next(m for m in group.members if is_anchor(m))
+    return anchor.operands[0] == before.root.results[0]
 
 
 def _reader(groups: Sequence[Group], owner: dict[ir.Operation, int], group: Group) -> Group | None:

@@ -18,7 +18,7 @@ from math import prod
 from mlir import ir
 from mlir.dialects import arith, linalg, tensor
 
-from ansorc.dialect_passes.ir_walk import body, collect, functions, indexing_maps, pad_amounts, shape
+from ansorc.dialect_passes.ir_walk import body, collect, functions, index_at, indexing_maps, pad_amounts, shape
 from ansorc.dialect_passes.schedule.words import match_attribute, tile
 
 LATER = "ansorc.pad"
@@ -60,16 +60,11 @@ def border_of(anchor: ir.Operation) -> Border | None:
         return None
     low, high = pad_amounts(value.owner.operation)
     dims = range(m.n_dims)
-    windows = [tuple(_index(e, m.n_dims, d) - _index(e, m.n_dims, None) for d in dims) for e in m.results]
+    windows = [tuple(index_at(e, m.n_dims, d) - index_at(e, m.n_dims, None) for d in dims) for e in m.results]
     sizes, kind = shape(value), ir.RankedTensorType(value.type)
     return Border(
         tuple(low), tuple(high), tuple(sizes), tuple(windows), max(1, getattr(kind.element_type, "width", 64) // 8)
     )
-
-
-def _index(e: ir.AffineExpr, loops: int, moved: int | None) -> int:
-    point = [ir.AffineConstantExpr.get(int(k == moved)) for k in range(loops)]
-    return ir.AffineConstantExpr(ir.AffineExpr.compose(e, ir.AffineMap.get(0, 0, point))).value
 
 
 def input_pads(function: ir.Operation) -> list[ir.Operation]:
@@ -91,15 +86,26 @@ def write_out(function: ir.Operation) -> None:
 def put_off(function: ir.Operation, *, inside: bool) -> None:
     """Let padded inputs be made after the script: `inside` of the chunks that read them, or in a step before."""
     for pad in input_pads(function):
-        border, kind = _Pad.of(pad), ir.RankedTensorType(pad.results[0].type)
-        attributes = {"low": pad.attributes["static_low"], "value": border.value}
+        kind = ir.RankedTensorType(pad.results[0].type)
         with ir.InsertionPoint(pad), pad.location:
-            made = ir.Operation.create(LATER, [kind], [pad.operands[0]], attributes).results[0]
+            made = made_later(pad.operands[0], pad_amounts(pad)[0], kind.shape, value_of(pad))
             if not inside:
                 made = linalg.copy(made, outs=[tensor.EmptyOp(list(kind.shape), kind.element_type).result])
                 made.owner.operation.attributes[STEP] = ir.UnitAttr.get()
         pad.results[0].replace_all_uses_with(made)
         pad.erase()
+
+
+def made_later(value: ir.Value, low: Sequence[int], sizes: Sequence[int], around: ir.Attribute) -> ir.Value:
+    """Return `value` with a border that is made after the script; `sizes` are those of the result."""
+    kind = ir.RankedTensorType.get(list(sizes), ir.RankedTensorType(value.type).element_type)
+    attributes = {"low": ir.DenseI64ArrayAttr.get(list(low)), "value": around}
+    return ir.Operation.create(LATER, [kind], [value], attributes).results[0]
+
+
+def value_of(pad: ir.Operation) -> ir.Attribute:
+    """Return what a `tensor.pad` pads with."""
+    return list(pad.regions[0].blocks[0].operations)[-1].operands[0].owner.operation.attributes["value"]
 
 
 def step_before(sizes: Sequence[int]) -> list[str]:
@@ -140,8 +146,7 @@ class _Pad:
 
     @staticmethod
     def of(pad: ir.Operation) -> "_Pad":
-        constant = list(pad.regions[0].blocks[0].operations)[-1].operands[0].owner.operation
-        return _Pad(pad.operands[0], pad_amounts(pad)[0], constant.attributes["value"])
+        return _Pad(pad.operands[0], pad_amounts(pad)[0], value_of(pad))
 
 
 def _is_tile(user: ir.Operation) -> bool:

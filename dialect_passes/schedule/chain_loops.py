@@ -3,6 +3,9 @@
 S[b, m, n] += Q[b, m, k] K[b, n, k];  P[b, m, n] = f(S[b, m, n]);  O[b, m, d] += P[b, m, n] V[b, n, d]
 -->
 five classes of loops, {b} {m} {n} {k} {d}; b and m are parallel everywhere: a block of rows can be computed alone
+
+Where one operation reads windows of another, a loop of the latter has a class of its own: a block of rows needs as much
+of it as its windows cover (see Window).
 """
 
 from collections.abc import Sequence
@@ -10,8 +13,9 @@ from dataclasses import dataclass
 
 from mlir import ir
 
-from ansorc.dialect_passes.ir_walk import body, indexing_maps, iterators, segments
+from ansorc.dialect_passes.ir_walk import body, index_at, indexing_maps, iterators, mentions, segments
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock
+from ansorc.dialect_passes.schedule.border import LATER
 from ansorc.dialect_passes.schedule.shape_of_task import loop_extents
 
 FILL, CONTRACTION, REDUCTION, MAP = "fill", "contraction", "reduction", "map"
@@ -41,12 +45,28 @@ class Stage:
         )
 
 
+@dataclass(frozen=True, order=True)
+class Window:
+    """Which part of a class of loops an iteration of another needs: `reach` from `stride` times its number on."""
+
+    loops: int
+    rows: int
+    """The class whose iterations read it."""
+    stride: int
+    reach: int
+
+    def covered(self, rows: int) -> int:
+        """Return how much of it so many rows need."""
+        return (rows - 1) * self.stride + self.reach
+
+
 @dataclass(frozen=True)
 class Chain:
     """The operations of a chain in order, and the extent of each class of loops."""
 
     stages: tuple[Stage, ...]
     extents: tuple[int, ...]
+    windows: tuple[Window, ...] = ()
 
     def consumers(self, value: ir.Value) -> list[Stage]:
         """Return the stages that read a value."""
@@ -61,7 +81,9 @@ class Chain:
         first = next((s for s in self.stages if s.role == CONTRACTION), None)
         if first is None:
             raise CannotBlock("nothing is multiplied by a matrix")
-        return tuple(c for c in first.parallel if all(c in s.parallel for s in self.stages))
+        rows = {w.loops: w.rows for w in self.windows}
+        reached = [{rows.get(c, c) for c in s.parallel} for s in self.stages]
+        return tuple(rows.get(c, c) for c in first.parallel if all(rows.get(c, c) in found for found in reached))
 
 
 def generics(function: ir.Operation) -> list[ir.Operation]:
@@ -70,7 +92,7 @@ def generics(function: ir.Operation) -> list[ir.Operation]:
     for op in [o.operation for o in body(function).operations]:
         if op.name == "linalg.generic" and len(op.results) == 1:
             found.append(op)
-        elif op.name not in ("arith.constant", "tensor.empty", "func.return"):
+        elif op.name not in ("arith.constant", "tensor.empty", "func.return", LATER):
             raise CannotBlock(op.name)
     return found
 
@@ -107,6 +129,7 @@ def analyse(function: ir.Operation) -> Chain:
         return key
 
     made = {op.results[0]: k for k, op in enumerate(ops)}
+    windows: list[tuple[tuple[int, int], tuple[int, int], int, int]] = []
     maps = [indexing_maps(op) for op in ops]
     for k, op in enumerate(ops):
         for loop in range(maps[k][0].n_dims):
@@ -116,10 +139,14 @@ def analyse(function: ir.Operation) -> Chain:
                 continue
             producer = made[operand]
             for e, written in zip(m.results, maps[producer][-1].results, strict=True):
-                if not (isinstance(e, ir.AffineDimExpr) and isinstance(written, ir.AffineDimExpr)):
-                    raise CannotBlock("a part of a chain reads windows of another")
-                ours, theirs = (k, ir.AffineDimExpr(e).position), (producer, ir.AffineDimExpr(written).position)
-                parent[find(ours)] = find(theirs)
+                if not isinstance(written, ir.AffineDimExpr):
+                    raise CannotBlock("a part of a chain is written by a compound index")
+                theirs = (producer, ir.AffineDimExpr(written).position)
+                if isinstance(e, ir.AffineDimExpr):
+                    parent[find((k, ir.AffineDimExpr(e).position))] = find(theirs)
+                else:
+                    row, stride, reach = _window(op, e)
+                    windows.append((theirs, (k, row), stride, reach))
     roots = list(dict.fromkeys(find(key) for key in list(parent)))
     extents = [0] * len(roots)
     stages: list[Stage] = []
@@ -130,4 +157,18 @@ def analyse(function: ir.Operation) -> Chain:
         for c, extent in zip(loops, loop_extents(op), strict=True):
             extents[c] = max(extents[c], extent)
         stages.append(Stage(op, role_of(op), loops, iterators(op).count("reduction")))
-    return Chain(tuple(stages), tuple(extents))
+    found = {Window(roots.index(find(t)), roots.index(find(r)), stride, reach) for t, r, stride, reach in windows}
+    if len({w.loops for w in found}) < len(found) or {w.loops for w in found} & {w.rows for w in found}:
+        raise CannotBlock("several windows of one value, or windows of windows")
+    return Chain(tuple(stages), tuple(extents), tuple(sorted(found)))
+
+
+def _window(op: ir.Operation, e: ir.AffineExpr) -> tuple[int, int, int]:
+    """Return which parallel loop a compound index moves by, how far a step, and what all reductions reach."""
+    kinds, extents = iterators(op), loop_extents(op)
+    loops = [d for d in range(len(kinds)) if mentions(e, {d})]
+    rows = [d for d in loops if kinds[d] == "parallel"]
+    steps = {d: index_at(e, len(kinds), d) - index_at(e, len(kinds), None) for d in loops}
+    if len(rows) != 1 or index_at(e, len(kinds), None) or any(step <= 0 for step in steps.values()):
+        raise CannotBlock("a part of a chain reads another by a compound index that is no window")
+    return rows[0], steps[rows[0]], 1 + sum(steps[d] * (extents[d] - 1) for d in loops if d != rows[0])

@@ -96,10 +96,8 @@ def _factor(
 
     visit(factor)
     numbers = list(read)
-    dims = sorted({d for k in numbers for d in _dims(maps[k])})
-    extents = loop_extents(op)
-    renamed = {d: k for k, d in enumerate(dims)}
-    inner_maps = [plain_map(len(dims), [renamed[d] for d in _dims(maps[k])]) for k in numbers]
+    indices, extents = _indices(op, numbers)
+    inner_maps = [plain_map(len(indices), [indices.index(e) for e in maps[k].results]) for k in numbers]
 
     def build(inner: Sequence[ir.Value]) -> ir.Value:
         mapped = {arguments[k]: v for k, v in zip(numbers, inner, strict=False)}
@@ -111,16 +109,24 @@ def _factor(
         return mapped[factor]
 
     with ir.InsertionPoint(op), op.location:
-        identity = ir.AffineMap.get_identity(len(dims))
+        identity = ir.AffineMap.get_identity(len(indices))
         operands = [op.operands[k] for k in numbers]
-        made = generic(operands, [*inner_maps, identity], [extents[d] for d in dims], 0, build)
-    return made.results[0], plain_map(maps[0].n_dims, dims), [made]
+        made = generic(operands, [*inner_maps, identity], extents, 0, build)
+    return made.results[0], ir.AffineMap.get(maps[0].n_dims, 0, indices), [made]
 
 
-def _dims(m: ir.AffineMap) -> list[int]:
-    if any(not isinstance(e, ir.AffineDimExpr) for e in m.results):
-        raise CannotBlock("a factor is computed from a window")
-    return [ir.AffineDimExpr(e).position for e in m.results]
+def _indices(op: ir.Operation, numbers: Sequence[int]) -> tuple[list[ir.AffineExpr], list[int]]:
+    """Return by what a factor of some operands is read, and its extents: loops, or the indices of the widest."""
+    maps, extents = indexing_maps(op), loop_extents(op)
+    read = [e for k in numbers for e in maps[k].results]
+    if all(isinstance(e, ir.AffineDimExpr) for e in read):
+        dims = sorted({ir.AffineDimExpr(e).position for e in read})
+        return [ir.AffineDimExpr.get(d) for d in dims], [extents[d] for d in dims]
+    widest = max(numbers, key=lambda k: len(maps[k].results))
+    indices = list(maps[widest].results)
+    if any(e not in indices for e in read):
+        raise CannotBlock("a factor is computed from windows of several values")
+    return indices, shape(op.operands[widest])
 
 
 def _multiply_rows(op: ir.Operation) -> None:

@@ -8,7 +8,7 @@ every reduction has a fill of its own.
 from mlir import ir
 
 from ansorc.dialect_passes.ir_walk import body, indexing_maps, iterators, segments
-from ansorc.dialect_passes.schedule import isolate_contractions
+from ansorc.dialect_passes.schedule import isolate_contractions, move_borders
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, retype
 from ansorc.dialect_passes.schedule.chain_loops import CONTRACTION, generics, is_chain, role_of
 from ansorc.dialect_passes.schedule.shape_of_task import add_epilogue, loop_extents
@@ -23,9 +23,10 @@ def run(function: ir.Operation) -> None:
     if not is_chain(found):
         raise CannotBlock("one anchor, or none")
     _retype_arguments(function)
-    for op in generics(function):
+    for op in found:
         _drop_unit_reductions(op)
     retype(function)
+    move_borders.run(function)
     isolate_contractions.run(generics(function))
     for op in generics(function):
         if role_of(op) == CONTRACTION and root_of(op) is None:

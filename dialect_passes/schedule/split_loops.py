@@ -20,8 +20,9 @@ from mlir import ir
 from mlir.dialects import tensor
 
 from ansorc.dialect_passes.graph.rebuild import rebuilt
-from ansorc.dialect_passes.ir_walk import body, indexing_maps, iterators, segments, shape
+from ansorc.dialect_passes.ir_walk import body, indexing_maps, iterators, mentions, segments, shape
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing, constant_arguments, retype
+from ansorc.dialect_passes.schedule.border import LATER
 from ansorc.dialect_passes.schedule.build_generic import body_of, generic, plain_map
 from ansorc.dialect_passes.schedule.chain_loops import CONTRACTION, FILL, REDUCTION, Chain, Stage
 
@@ -57,12 +58,23 @@ def run(function: ir.Operation, chain: Chain, widths: Mapping[int, Width]) -> di
             if order != sorted(order):
                 packings[argument.arg_number] = Packing(tuple(sizes), tuple(order))
         orders[argument] = order
-        element = ir.RankedTensorType(argument.type).element_type
+        whole, element = argument.type, ir.RankedTensorType(argument.type).element_type
         argument.set_type(ir.RankedTensorType.get([sizes[k] for k in order], element))
+        _keep_whole(argument, whole, classes)
     for stage in chain.stages:
         _rewrite(stage, dims, widths, orders)
     retype(function)
     return packings
+
+
+def _keep_whole(argument: ir.Value, whole: ir.Type, classes: Sequence[int | None]) -> None:
+    """Let a border that is made around an argument see it as it was."""
+    readers = [use.owner.operation for use in argument.uses if use.owner.operation.name == LATER]
+    places = iter(range(len(classes) + 2 * len([c for c in classes if c is not None])))
+    groups = [[next(places) for _ in range(1 if c is None else 3)] for c in classes]
+    for reader in readers:
+        with ir.InsertionPoint(reader), reader.location:
+            reader.operands[0] = tensor.CollapseShapeOp(whole, argument, groups).result
 
 
 def _split_dims(chain: Chain, widths: Mapping[int, Width]) -> dict[ir.Value, tuple[int | None, ...]]:
@@ -84,20 +96,12 @@ def _split_dims(chain: Chain, widths: Mapping[int, Width]) -> dict[ir.Value, tup
                 raise CannotBlock("a constant tensor is read by columns")
             split = {k for k, c in enumerate(stage.loops) if c in widths}
             compound = [e for e in indexing_maps(stage.op)[number].results if not isinstance(e, ir.AffineDimExpr)]
-            if any(_mentions(e, split) for e in compound):
+            if any(mentions(e, split) for e in compound):
                 raise CannotBlock("columns are part of a compound index")
         found[stage.op.results[0]] = tuple(
             c if c in widths else None for c in stage.operand_loops(len(stage.op.operands) - 1)
         )
     return {value: classes for value, classes in found.items() if any(c is not None for c in classes)}
-
-
-def _mentions(expr: ir.AffineExpr, dims: set[int]) -> bool:
-    if isinstance(expr, ir.AffineDimExpr):
-        return ir.AffineDimExpr(expr).position in dims
-    if isinstance(expr, ir.AffineBinaryExpr):
-        return _mentions(ir.AffineBinaryExpr(expr).lhs, dims) or _mentions(ir.AffineBinaryExpr(expr).rhs, dims)
-    return False
 
 
 def _sizes(sizes: Sequence[int], classes: Sequence[int | None], widths: Mapping[int, Width]) -> list[int]:
