@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from statistics import median
 
 from ansorc.compiler.cost_model.boosted_trees import Trees, starting_model
-from ansorc.compiler.errors import InvalidOptionError, NothingToTuneError
+from ansorc.compiler.errors import InvalidOptionError, NothingToTuneError, TaskFailedError
 from ansorc.compiler.measuring.measurer import LocalPools, PoolMeasurer, Pools
+from ansorc.compiler.measuring.running_network import ENTRY, NetworkVariants, VariantTimes
 from ansorc.compiler.options import NO_RECORDS, Options
 from ansorc.compiler.program import Program
 from ansorc.compiler.records.database import Records
 from ansorc.compiler.records.similar import SimilarTasks
 from ansorc.compiler.search.policy import SearchSettings
 from ansorc.compiler.search.scheduler import Goal
-from ansorc.compiler.search.task import SearchTask, tasks_of
+from ansorc.compiler.search.task import SearchTask, calls_of, tasks_of
 from ansorc.compiler.search.tuner import Budget, Event, Settings, Tuned, Watch, tune
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.target import runs_here, target_key, usable_cores
 from ansorc.compiler.task_job import machine_of
+from ansorc.compiler.tasks import compile_tasks
+from ansorc.compiler.workers import Job, run_jobs
 
 RECORDS, ADAPTED = "records", "adapted"
+MEMORY_SHARE = 0.5
+"""Of the free memory, for the weights of a network that runs with several schedules."""
 MOST_BATCH, LEAST_BATCH, TRIALS_A_SECOND = 32, 4, 4
 
 
@@ -86,6 +94,7 @@ def search(
     budget = Budget(options.trials or None, options.seconds, patience, least_gain)
     model = starting_model(options)
     trees = None if model is None else Trees.load(model)
+    inside = None if options.cluster else partial(inside_networks, sources, options)
     pools = _pools(options)
     measurer = PoolMeasurer(options.target, threads, pools, options.seed, exact=options.exact, cold=options.cold)
     try:
@@ -95,9 +104,57 @@ def search(
         )  # fmt: skip
         path = records_file(options)
         with nullcontext() if path is None else Records(path) as records:
-            return tune(tasks, measurer, known, budget, records, watch or _reporting(options), trees, goal)
+            return tune(tasks, measurer, known, budget, records, watch or _reporting(options), trees, goal, inside)
     finally:
         measurer.close()
+
+
+def inside_networks(
+    sources: Sequence[Program], options: Options, contenders: Mapping[str, Sequence[Candidate]]
+) -> Mapping[str, Mapping[Candidate, float]]:
+    """Return what candidates take inside of the networks: seconds of all calls of a task together.
+
+    Networks of a single call are left out, and those that do not fit into the memory several times.
+    """
+    found: dict[str, dict[Candidate, float]] = {}
+    for source in sources:
+        mine = {name: each for name, each in contenders.items() if name in source.code}
+        count = max(map(len, mine.values()), default=0)
+        if count < 2 or sum(calls_of(source.main).values()) < 2:
+            continue
+        variants = [{name: each[min(k, len(each) - 1)] for name, each in mine.items()} for k in range(count)]
+        timed = run_variants(source, options, variants)
+        for name in mine if timed else ():
+            each = [(variant[name], times.tasks[name]) for variant, times in zip(variants, timed, strict=True)]
+            together = found.setdefault(name, {})
+            for candidate in mine[name]:
+                seconds = median(s for c, s in each if c == candidate)
+                together[candidate] = together.get(candidate, 0.0) + seconds
+    return found
+
+
+def run_variants(
+    source: Program, options: Options, variants: Sequence[Mapping[str, Candidate]]
+) -> Sequence[VariantTimes]:
+    """Run a program with several choices of schedules in turn, in another process; none if that fails."""
+    weights = sum(array.nbytes for array in source.weights.values())
+    if len(variants) * weights > MEMORY_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES"):
+        options.report(f"{source.name}: too large to be compared {len(variants)} times; tasks are compared alone")
+        return ()
+    options.report(f"{source.name}: comparing schedules inside the network")
+    plain = replace(options, trials=0, seconds=None, records=None)
+    threads, reason = options.threads or usable_cores(), ""
+    try:
+        compiled = tuple(compile_tasks(source, "object", replace(plain, candidates=v)).tasks for v in variants)
+        job = NetworkVariants(source, compiled, options.target, threads, options.seed)
+        (result,) = run_jobs(ENTRY, [Job(source.name, job)], 1)
+        if result.failure is None:
+            return result.value
+        reason = result.failure.reason
+    except TaskFailedError as error:
+        reason = error.reason
+    options.report(f"{source.name}: not compared inside the network: {reason}")
+    return ()
 
 
 def _pools(options: Options) -> Pools:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,27 +14,26 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from ansorc.compiler.assemble import Assembly, assemble, write_packed
+from ansorc.compiler.assemble import assemble
 from ansorc.compiler.driver import read, to_tasks, with_schedules
-from ansorc.compiler.host import steps_ir
-from ansorc.compiler.knobs import read_knobs
 from ansorc.compiler.measure import types_of_task
+from ansorc.compiler.measuring.running_network import RunningNetwork
 from ansorc.compiler.options import Options
 from ansorc.compiler.program import Program
-from ansorc.compiler.search.task import SearchTask, tasks_of
+from ansorc.compiler.search.task import tasks_of
 from ansorc.compiler.target import usable_cores
-from ansorc.compiler.task_job import TaskCode, machine_of
+from ansorc.compiler.task_job import machine_of
 from ansorc.compiler.tasks import compile_tasks
-from ansorc.frontends.model import TensorSpec
-from ansorc.runtime import linking
-from ansorc.runtime.kernel_runner import LoadedKernel, aligned, arena
-from ansorc.runtime.llvm_binding import LoadedCode, compile_ir
-from ansorc.tools.limits import Limits, measure_limits
+from ansorc.tools.limits import measure_limits
 from ansorc.tools.measure import processor
 
 Array = NDArray[Any]
 RUNS, WARM_UP_RUNS = 30, 5
-NEVER = np.iinfo(np.int64).max
+MOVING = {
+    "linalg": ("generic", "yield", "index", "transpose", "copy", "broadcast", "fill", "iterator_type"),
+    "arith": ("constant", "index_cast"),
+}
+"""Operations that compute nothing by themselves, by dialect."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,8 @@ class CallFigures:
     """What the machine takes at least, for so much arithmetic on so many bytes."""
     busy: float
     """The share of the threads' time that chunks ran in."""
+    moved_bytes: int = 0
+    """What it reads and writes, if it computes nothing: transposes, borders, concatenations."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def profile_network(source: Program, options: Options, runs: int = RUNS) -> Netw
     assembly = assemble(source, {name: t.facts for name, t in tasks.items()}, options.threads)
     threads = options.threads or usable_cores()
     limits = measure_limits(threads)
-    plain, clocks = Running(source, tasks, assembly, options), Running(source, tasks, assembly, options, clocks=True)
+    plain, clocks = (RunningNetwork(source, tasks, assembly, options.target, clocks=c) for c in (False, True))
     totals: list[float] = []
     rows: list[Array] = []
     for k in range(WARM_UP_RUNS + runs):
@@ -117,6 +118,7 @@ def profile_network(source: Program, options: Options, runs: int = RUNS) -> Netw
     began, ended, busy = np.array(rows).transpose(2, 0, 1)
     took = np.median(ended - began, axis=0)
     shares = np.median(busy / (threads * np.maximum(1.0, ended - began)), axis=0)
+    touched = {name: _touched_bytes(text) for name, text in source.code.items()}
     known = {t.name: t for t in tasks_of(source, machine_of(options.target), exact=options.exact)}
     figures = tuple(
         CallFigures(
@@ -124,52 +126,15 @@ def profile_network(source: Program, options: Options, runs: int = RUNS) -> Netw
             tasks[c.task].facts.kind,
             known[c.task].shape,
             ns / 1e6,
-            _bound(known[c.task], source.code[c.task], limits),
+            limits.least_ms(int(known[c.task].flops), touched[c.task]),
             share,
+            0 if computes(source.code[c.task]) else touched[c.task],
         )
         for c, ns, share in zip(assembly.memory.calls, took.tolist(), shares.tolist(), strict=True)
     )
     whole = statistics.median(float(r[:, 1].max() - r[:, 0].min()) for r in rows)
     said = f"FMA {limits.fma_all_cores:.0f} GFLOP/s, memory {limits.levels[-1].all_cores:.0f} GB/s, {threads} threads"
     return NetworkProfile(source.name, threads, figures, whole / 1e6, 1e3 * statistics.median(totals), said)
-
-
-class Running:
-    """A compiled program in this process, with random inputs; `clocks` note when each step begins and ends."""
-
-    def __init__(
-        self, source: Program, tasks: Mapping[str, TaskCode], assembly: Assembly, options: Options, *,
-        clocks: bool = False,
-    ) -> None:  # fmt: skip
-        self._counts = [len(tasks[c.task].facts.sections) for c in assembly.memory.calls]
-        self._clock = aligned((len(assembly.steps), 3), np.int64)
-        generator = np.random.default_rng(options.seed)
-        self.inputs = [_random(t, generator) for t in source.inputs]
-        self.outputs = [aligned(t.shape, np.dtype(str(t.dtype))) for t in source.outputs]
-        (memory,) = arena([((assembly.arena_bytes,), np.uint8)])
-        self._bases = [memory, _weights(assembly, source), *self.inputs, *self.outputs, self._clock]
-        target = options.target
-        text = steps_ir(assembly.steps, clock=len(self._bases) - 1 if clocks else None)
-        host = compile_ir(text, target.triple, target.cpu, target.features)
-        linker = linking.find_linker(target.triple, True)
-        timer = linking.timer_library(linker, target.triple, read_knobs().cache_dir)
-        code = LoadedCode(*(t.code for t in tasks.values()), host)
-        self._kernel = LoadedKernel(code, len(assembly.steps), timer)
-
-    def run(self, threads: int) -> float:
-        """Run once; return seconds."""
-        self._clock[...] = (NEVER, 0, 0)
-        return self._kernel.run(self._bases, threads)
-
-    def calls(self) -> Array:
-        """Return, of the last run, nanoseconds for each call: when it began, when it ended, how long chunks ran."""
-        rows: list[tuple[int, int, int]] = []
-        at = 0
-        for count in self._counts:
-            mine = self._clock[at : at + count]
-            rows.append((mine[:, 0].min(), mine[:, 1].max(), mine[:, 2].sum()))
-            at += count
-        return np.array(rows, np.float64)
 
 
 def lines(measured: NetworkProfile, *, by_time: bool = False) -> list[str]:
@@ -184,32 +149,22 @@ def lines(measured: NetworkProfile, *, by_time: bool = False) -> list[str]:
         what = " ".join(part for part in (c.task, c.kind, c.shape) if part)
         made.append(f"{c.ms:9.4f} {100 * c.ms / total:5.1f} {c.bound_ms:9.4f} {share:>6} {100 * c.busy:4.0f}%  {what}")
     inside, bound = measured.inside_ms, sum(c.bound_ms for c in measured.calls)
+    moving = [c for c in calls if c.moved_bytes]
     made += [
         f"{len(calls)} calls {inside:.3f} ms, their bounds {bound:.3f} ms ({100 * bound / inside:.0f}%)",
+        f"moved only to be moved: {sum(c.moved_bytes for c in moving) / 1e6:.2f} MB by {len(moving)} calls, "
+        f"{sum(c.ms for c in moving):.3f} ms ({100 * sum(c.ms for c in moving) / total:.1f}%)",
         f"between them {total - inside:.3f} ms ({100 * (total - inside) / total:.1f}%)",
         f"{measured.network}: {total:.3f} ms; without clocks {measured.plain_ms:.3f} ms",
     ]
     return made
 
 
-def _bound(task: SearchTask, text: str, limits: Limits) -> float:
-    touched = sum(int(np.prod(t.shape)) * np.dtype(t.dtype).itemsize for t in types_of_task(text))
-    return limits.least_ms(int(task.flops), touched)
+def computes(task: str) -> bool:
+    """Whether a task, as text of the stage `linalg`, does more than move what it reads."""
+    operations = re.findall(r"\b(linalg|arith|math)\.(\w+)", task)
+    return any(name not in MOVING.get(dialect, ()) for dialect, name in operations)
 
 
-def _random(tensor: TensorSpec, generator: np.random.Generator) -> Array:
-    kind = np.dtype(str(tensor.dtype))
-    drawn = generator.standard_normal(tensor.shape) if kind.kind == "f" else generator.integers(0, 2, tensor.shape)
-    made = aligned(tensor.shape, kind)
-    made[...] = drawn
-    return made
-
-
-def _weights(assembly: Assembly, source: Program) -> Array:
-    with tempfile.TemporaryDirectory(prefix="ansorc-") as folder:
-        path = Path(folder) / "weights"
-        write_packed(assembly, source.weights, path)
-        made = aligned((max(1, assembly.weight_bytes),), np.uint8)
-        stored = np.fromfile(path, np.uint8)
-        made[: len(stored)] = stored
-        return made
+def _touched_bytes(task: str) -> int:
+    return sum(int(np.prod(t.shape)) * np.dtype(t.dtype).itemsize for t in types_of_task(task))

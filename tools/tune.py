@@ -188,6 +188,8 @@ def network(
     sources = [to_tasks(read(model, search.options), search.options) for model in models]
     required = [ms / 1e3 for ms in required_ms]
     tuned = _tune_together(search, " + ".join(s.name for s in sources), sources, limits, objective, required)
+    for line in network_lines(sources, tuned, search.options):
+        click.echo(line)
     if output is not None:
         (source,) = sources
         options = tuning.with_schedules(search.options, tuned.best)
@@ -272,8 +274,6 @@ def _tune_together(
         tuned = search.run(sources, watcher.show, objective, required)
     took = time.monotonic() - start
     click.echo("\n".join(result_lines(title, tuned, limits, search.options)))
-    if len(sources) > 1:
-        click.echo("\n".join(network_lines(sources, tuned)))
     rate = tuned.trials / took if took else 0.0
     ended = "interrupted; " if tuned.interrupted else ""
     click.echo(

@@ -9,6 +9,7 @@ from ansorc.compiler.options import Options
 from ansorc.compiler.program import Program
 from ansorc.compiler.search.task import calls_of
 from ansorc.compiler.search.tuner import Tuned
+from ansorc.compiler.tuning import run_variants
 from ansorc.tools.limits import Limits
 
 
@@ -31,12 +32,19 @@ def result_lines(title: str, tuned: Tuned, limits: Limits, options: Options) -> 
     yield f"{title}: {1e3 * total:.4f} ms"
 
 
-def network_lines(sources: Iterable[Program], tuned: Tuned) -> Iterable[str]:
-    """Return what the tasks of each network take together."""
+def network_lines(sources: Iterable[Program], tuned: Tuned, options: Options) -> Iterable[str]:
+    """Return what the tasks of each network take together, and what it takes when it runs, beside default schedules."""
     for source in sources:
         calls = calls_of(source.main)
         together = sum(count * tuned.seconds.get(name, 0.0) for name, count in calls.items())
-        yield f"{source.name}: {1e3 * together:.4f} ms"
+        line = f"{source.name}: tasks alone {1e3 * together:.4f} ms"
+        best = {name: candidate for name, candidate in tuned.best.items() if name in source.code}
+        here = options.cluster is None and not tuned.interrupted
+        timed = run_variants(source, options, [{}, best]) if here else ()
+        if timed:
+            default, chosen = (1e3 * t.network for t in timed)
+            line += f"; running {chosen:.4f} ms, with default schedules {default:.4f} ms"
+        yield line
 
 
 def program_lines(raw: dict[str, dict[str, object]]) -> Iterable[str]:

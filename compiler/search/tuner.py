@@ -26,6 +26,10 @@ CONFIRMATIONS = 4
 """How often others may take the place of finalists that were not as fast as they looked."""
 CONFIRM_SECONDS = 0.8
 """What that takes for a task, about: it is part of a time budget."""
+CONTENDERS = 3
+"""How many of a task's fastest are timed inside the network, beside its default."""
+INSIDE_SECONDS = 0.6
+"""What that takes for a task, about."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,8 @@ class Tuned:
 
 
 Watch = Callable[[Event], None]
+Inside = Callable[[Mapping[str, Sequence[Candidate]]], Mapping[str, Mapping[Candidate, float]]]
+"""What times candidates of all tasks where they will run; tasks for which it cannot are left out."""
 
 
 def tune(
@@ -91,13 +97,16 @@ def tune(
     watch: Watch = lambda _: None,
     trees: Trees | None = None,
     goal: Goal | None = None,
+    inside: Inside | None = None,
 ) -> Tuned:
     """Search all tasks that have a space, until the budget is spent; Ctrl-C ends it with the best so far.
+
+    What was fastest alone is compared `inside` of the network at the end, with the default schedules, too.
 
     The same seed, settings and records give the same candidates in the same order: a run that was interrupted takes
     its trials from the records, and goes on where it stopped.
     """
-    return _Tuning(tasks, measurer, settings, budget, records, watch, trees, goal).run()
+    return _Tuning(tasks, measurer, settings, budget, records, watch, trees, goal, inside).run()
 
 
 class _Tuning:
@@ -111,9 +120,10 @@ class _Tuning:
         watch: Watch,
         trees: Trees | None,
         goal: Goal | None,
+        inside: Inside | None,
     ) -> None:
         self._measurer, self._settings, self._budget = measurer, settings, budget
-        self._records, self._watch = records, watch
+        self._records, self._watch, self._inside = records, watch, inside
         self._start = time.monotonic()
         self._done = 0
         tunable = [t for t in tasks if t.spaces]
@@ -159,6 +169,7 @@ class _Tuning:
                     break
                 self._batch(k)
             self._confirm()
+            self._compare_inside()
         except KeyboardInterrupt:
             interrupted = True
         best = [(s.task, found) for s in self._searches if (found := s.best) is not None]
@@ -170,7 +181,8 @@ class _Tuning:
         """Return how many trials the budget still allows (for a time budget: at least one, until it is over)."""
         trials = self._budget.trials
         if self._budget.seconds is not None:
-            kept = sum(p.trials > 0 for p in self._scheduler.tasks) * CONFIRM_SECONDS
+            each = CONFIRM_SECONDS + (INSIDE_SECONDS if self._inside is not None else 0)
+            kept = sum(p.trials > 0 for p in self._scheduler.tasks) * each
             if time.monotonic() - self._start >= self._budget.seconds - kept:
                 return 0
         return self._settings.search.batch if trials is None else trials - self._done
@@ -241,9 +253,38 @@ class _Tuning:
         ):
             for point, again in zip(points, times, strict=True):
                 search.trials[point] = replace(search.trials[point], times=again)
-            if self._records is not None and self._run is not None:
-                seconds = {c: median(t) for c, t in zip(candidates, times, strict=True) if t}
-                self._records.confirm(self._run, search.task.name, seconds)
+            self._note(search.task, {c: median(t) for c, t in zip(candidates, times, strict=True) if t})
+
+    def _compare_inside(self) -> None:
+        """Rank the fastest of each task, and its default, by what they take inside the network.
+
+        Their times are relative to the fastest one alone: in there, everything takes longer.
+        """
+        if self._inside is None:
+            return
+        chosen: dict[str, list[Point]] = {}
+        for search in self._searches:
+            fastest = [p for p in search.fastest(1.0) if p in search.trials]
+            points = dict.fromkeys([*fastest[:CONTENDERS], *(p for p in search.defaults()[:1] if p in fastest)])
+            if len(points) > 1:
+                chosen[search.task.name] = list(points)
+        searches = {s.task.name: s for s in self._searches}
+        tasks = {name: s.task for name, s in searches.items()}
+        if not chosen:
+            return
+        found = self._inside({name: [tasks[name].candidate(p) for p in points] for name, points in chosen.items()})
+        for name, times in found.items():
+            alone, least = searches[name].trials[chosen[name][0]].seconds, min(times.values())
+            assert alone is not None
+            seconds = {c: alone * s / least for c, s in times.items()}
+            for point in chosen[name]:
+                trials, candidate = searches[name].trials, tasks[name].candidate(point)
+                trials[point] = replace(trials[point], times=(seconds[candidate],))
+            self._note(tasks[name], seconds)
+
+    def _note(self, task: SearchTask, seconds: Mapping[Candidate, float]) -> None:
+        if self._records is not None and self._run is not None:
+            self._records.confirm(self._run, task.name, seconds)
 
 
 def _place(search: TaskSearch, point: Point) -> int:

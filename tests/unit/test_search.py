@@ -1,6 +1,7 @@
 """The search: legal points, determinism, what is chosen, and how trials are shared among tasks."""
 
 import random
+from collections.abc import Mapping, Sequence
 from math import inf
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from ansorc.compiler.search.scheduler import (
     total_latency,
 )
 from ansorc.compiler.search.task import Point, SearchTask
-from ansorc.compiler.search.tuner import FINALISTS, Budget, Settings, Tuned, tune
+from ansorc.compiler.search.tuner import CONTENDERS, FINALISTS, Budget, Settings, Tuned, tune
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.tools.workloads import AttentionScores, BatchMatmul, Dense
 from ansorc.tools.workloads_convolution import Convolution
@@ -274,3 +275,28 @@ def test_candidates_keep_their_order(product: SearchTask) -> None:
     drawn = [product.candidate(p) for p in sample_points(product, 30, random.Random(5))]
     assert all(isinstance(c, Candidate) for c in drawn)
     assert [product.candidate(p) for p in sample_points(product, 30, random.Random(5))] == drawn
+
+
+def test_what_is_fastest_inside_the_network_wins(several: list[SearchTask], tmp_path: Path) -> None:
+    asked: dict[str, Sequence[Candidate]] = {}
+
+    def inside(choices: Mapping[str, Sequence[Candidate]]) -> Mapping[str, Mapping[Candidate, float]]:
+        asked.update(choices)
+        return {n: {c: 9.0 + (c is not cs[-1]) for c in cs} for n, cs in choices.items() if n != several[1].name}
+
+    known = Settings("machine", 2, seed=3, search=SearchSettings(SMALL, batch=8))
+    with Records(tmp_path / "r.db") as records:
+        alone = _tune(several, Inventor(), 72)
+        tuned = tune(several, Inventor(), known, Budget(72), records, inside=inside)
+        for task in several:
+            contenders = asked[task.name]
+            assert contenders[0] == alone.best[task.name]
+            assert 2 <= len(contenders) <= CONTENDERS + 1
+            (default,) = (task.candidate(p) for p in default_points(task)[:1])
+            assert default in contenders
+            winner = contenders[0] if task is several[1] else contenders[-1]
+            assert tuned.best[task.name] == winner
+            assert tuned.seconds[task.name] == pytest.approx(alone.seconds[task.name])
+            best = records.best(task.name, "machine", 2)
+            assert best is not None
+            assert best.candidate == winner

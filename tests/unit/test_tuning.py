@@ -1,6 +1,7 @@
 """Tuning from end to end, as users do it: `compile`, `ansorc`, `ansorc-tune`, `ansorc-records`."""
 
 import json
+import random
 import sqlite3
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
+from onnx_cases import graph_model
 
 import ansorc
 from ansorc.compiler import driver, tuning
@@ -18,7 +21,9 @@ from ansorc.compiler.errors import DifferentResultError, InvalidOptionError
 from ansorc.compiler.measuring.trial import Trial
 from ansorc.compiler.options import Options
 from ansorc.compiler.records.database import Record, Records
+from ansorc.compiler.search.sample import default_points, sample_points
 from ansorc.compiler.search.task import tasks_of
+from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.target import parse_target, target_key
 from ansorc.compiler.task_job import machine_of
 from ansorc.tools.tune_workloads import UnknownWorkloadError, examples, named
@@ -195,11 +200,44 @@ def test_networks_are_tuned_together(tuned: tuple[Path, Path], tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     with Records(records, create=False) as stored:
         assert stored.query("SELECT count(DISTINCT task) FROM trials") == [(2,)]
-    assert [line.partition(":")[0] for line in done.stdout.splitlines()[-3:-1]] == ["layer", "other"]
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()[-2:]] == ["layer", "other"]
     for wrong, said in ((("--required", "1"), "required is 1"), (("-o", str(tmp_path / "x.so")), "one MODEL")):
         refused = _run(*models, "--trials", "8", "--records", "none", *wrong)
         assert refused.returncode == 1
         assert said in refused.stderr
+
+
+def test_schedules_are_compared_inside_a_network() -> None:
+    x, w, v = (np.ones(shape, np.float32) for shape in ((16, 32), (32, 48), (48, 64)))
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["a"]), helper.make_node("MatMul", ["a", "v"], ["y"])]
+    options = Options(fuse_chains="never")
+    source = to_tasks(read(graph_model(nodes, {"x": x}, ["y"], {"w": w, "v": v}), options), options)
+    choices: dict[str, list[Candidate]] = {}
+    for task, count in zip(tasks_of(source, machine_of(options.target)), (3, 2), strict=True):
+        points = [*default_points(task), *sample_points(task, 8, random.Random(0))]
+        choices[task.name] = [task.candidate(p) for p in dict.fromkeys(points)][:count]
+    found = tuning.inside_networks([source], options, choices)
+    assert {name: list(times) for name, times in found.items()} == choices
+    assert all(0 < s < 1 for times in found.values() for s in times.values())
+    twice = tuning.inside_networks([source, source], options, choices)
+    assert {name: list(times) for name, times in twice.items()} == choices
+
+
+def test_a_network_of_one_call_has_no_inside(layer: Case) -> None:
+    options = Options()
+    source = to_tasks(read(layer.model, options), options)
+    (task,) = tasks_of(source, machine_of(options.target))
+    points = sample_points(task, 2, random.Random(0))
+    choices = {task.name: [task.candidate(p) for p in points]}
+    assert tuning.inside_networks([source], options, choices) == {}
+
+
+def test_a_network_that_fills_the_memory_is_not_compared(layer: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(tuning, "MEMORY_SHARE", 1e-12)
+    options = Options(progress=lambda step, done, total: said.append(step))
+    assert tuning.run_variants(to_tasks(read(layer.model, options), options), options, [{}, {}]) == ()
+    assert any("too large" in line for line in said)
 
 
 def test_no_records_are_kept(layer: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,59 @@
+"""`ansorc-bench latency`: percentiles are those of the calls, and instances run side by side."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+from onnx_cases import graph_model
+
+from ansorc.tools.bench_latency import Latency, lines
+
+X = np.ones((32, 32), np.float32)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("latency") / "product.onnx"
+    onnx.save(graph_model([helper.make_node("MatMul", ["x", "w"], ["y"])], {"x": X}, ["y"], {"w": X}), path)
+    return path
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ansorc.tools.bench", "latency", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_calls_are_timed_on_all_threads_and_on_one(model: Path) -> None:
+    done = _run(str(model), "--calls", "200", "--threads", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    measured = Latency(**json.loads(done.stdout))
+    assert (measured.network, measured.threads, measured.calls) == ("product", 2, 200)
+    times = list(measured.percentiles_ms.values())
+    assert list(measured.percentiles_ms) == ["50", "90", "99", "99.9"]
+    assert times == sorted(times)
+    assert times[0] > 0
+    assert measured.one_thread_ms > 0
+    assert measured.all_threads_ms > 0
+    assert measured.instances_a_second > 1
+
+
+def test_lines_say_how_long_the_tail_is() -> None:
+    percentiles = {"50": 2.0, "90": 2.2, "99": 2.5, "99.9": 4.0}
+    measured = Latency("net", 2, 1000, percentiles, 3.8, 2.0, 520.0, 0.01)
+    first, tail, threads, instances = lines(measured)
+    assert first.endswith("median 2.000 ms, p90 2.200, p99 2.500, p99.9 4.000 ms")
+    assert "1.25 times the median" in tail
+    assert "1.90 times as fast" in threads
+    assert "520.0 calls a second; one of 2 threads: 500.0" in instances
+
+
+def test_few_calls_have_no_percentiles(model: Path) -> None:
+    done = _run(str(model), "--calls", "5")
+    assert done.returncode != 0
+    assert "100" in done.stderr
+    assert "Traceback" not in done.stderr

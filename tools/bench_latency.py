@@ -1,0 +1,134 @@
+"""`ansorc-bench latency`: a network as it is deployed: percentiles of many calls, what threads gain, and throughput."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+
+from ansorc.runtime.module import CompiledModel
+from ansorc.tools.measure import OtherLoad, interleave, processor, random_inputs
+
+CALLS, WARM_UP_CALLS = 10_000, 20
+THROUGHPUT_SECONDS = 3.0
+PERCENTILES = (50.0, 90.0, 99.0, 99.9)
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How a network's calls are distributed, and how it uses its threads."""
+
+    network: str
+    threads: int
+    calls: int
+    percentiles_ms: dict[str, float]
+    one_thread_ms: float
+    """The median with one thread, in turn with `all_threads_ms`."""
+    all_threads_ms: float
+    instances_a_second: float
+    """Calls a second of as many instances as there are threads, each on one."""
+    other_cores: float
+    """What other processes kept busy meanwhile."""
+
+    @property
+    def tail(self) -> float:
+        """How much longer than the median one call of a hundred takes."""
+        return self.percentiles_ms["99"] / self.percentiles_ms["50"]
+
+    @property
+    def speed_up(self) -> float:
+        """Of all threads over one."""
+        return self.one_thread_ms / self.all_threads_ms
+
+
+@click.command()
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--calls", default=CALLS, show_default=True, type=click.IntRange(min=100), help="Calls that are timed.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads of a call [default: all cores].")
+@click.option("--records", metavar="FILE", help="Compile with the best schedules of these records.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def latency(model: Path, calls: int, threads: int | None, records: str | None, as_json: bool) -> None:
+    """Call MODEL, an ONNX file or a compiled library, many times: percentiles, and throughput.
+
+    Throughput is that of several instances in one process, each on one thread, beside one that uses all.
+    """
+    if model.suffix == ".so":
+        compiled = CompiledModel(model)
+    else:
+        from ansorc.compiler.driver import compile_model
+        from ansorc.compiler.options import Options
+
+        compiled = compile_model(model, Options(records=records))
+    if threads is not None:
+        compiled.set_threads(threads)
+    measured = measure(model.stem, compiled, calls)
+    click.echo(json.dumps(asdict(measured)) if as_json else "\n".join([processor(), *lines(measured)]))
+
+
+def measure(name: str, model: CompiledModel, calls: int) -> Latency:
+    """Time calls of a model with random inputs, on its number of threads; then on one, and as several instances."""
+    inputs, threads, load = random_inputs(model), model.threads, OtherLoad()
+    for _ in range(WARM_UP_CALLS):
+        model.run(inputs)
+    times = np.empty(calls)
+    for k in range(calls):
+        start = time.perf_counter()
+        model.run(inputs)
+        times[k] = time.perf_counter() - start
+    percentiles = {f"{p:g}": 1e3 * float(np.percentile(times, p)) for p in PERCENTILES}
+
+    def on(count: int) -> None:
+        if model.threads != count:
+            model.set_threads(count)
+        model.run(inputs)
+
+    together, alone = interleave([lambda: on(threads), lambda: on(1)])
+    model.set_threads(1)
+    rate = _instances(model, threads)
+    model.set_threads(threads)
+    return Latency(name, threads, calls, percentiles, alone, together, rate, load.cores())
+
+
+def _instances(model: CompiledModel, count: int) -> float:
+    """Return the calls a second of so many threads, each of which has an instance."""
+    done = [0] * count
+    begin = threading.Barrier(count + 1)
+    stop = threading.Event()
+
+    def work(k: int) -> None:
+        inputs = random_inputs(model, k)
+        model.run(inputs)
+        begin.wait()
+        while not stop.is_set():
+            model.run(inputs)
+            done[k] += 1
+
+    workers = [threading.Thread(target=work, args=(k,)) for k in range(count)]
+    for worker in workers:
+        worker.start()
+    begin.wait()
+    start = time.perf_counter()
+    time.sleep(THROUGHPUT_SECONDS)
+    stop.set()
+    for worker in workers:
+        worker.join()
+    return sum(done) / (time.perf_counter() - start)
+
+
+def lines(measured: Latency) -> list[str]:
+    """Return what was measured, a line for each question."""
+    p = measured.percentiles_ms
+    times = ", ".join(f"p{name} {ms:.3f}" for name, ms in p.items() if name != "50")
+    return [
+        f"{measured.network}, {measured.calls} calls, {measured.threads} threads: median {p['50']:.3f} ms, {times} ms",
+        f"p99 is {measured.tail:.2f} times the median; others kept {measured.other_cores:.2f} cores busy",
+        f"one thread {measured.one_thread_ms:.3f} ms, {measured.threads} threads {measured.all_threads_ms:.3f} ms: "
+        f"{measured.speed_up:.2f} times as fast",
+        f"{measured.threads} instances of one thread: {measured.instances_a_second:.1f} calls a second; "
+        f"one of {measured.threads} threads: {1e3 / measured.all_threads_ms:.1f}",
+    ]
