@@ -39,7 +39,7 @@ class Product:
     panel_loops: tuple[int, ...]
     """The classes of that operand that are common to all stages."""
     window: bool = False
-    """Whether all reductions run over a window, as those of a depthwise convolution do: then its register tile is one
+    """Whether windows are read by columns, as those of a depthwise convolution are: then its register tile is one
     vector wide, as no vector shares anything with another."""
 
 
@@ -167,9 +167,11 @@ def _product(
             lying = [c for c, size in zip(loops, shape(value), strict=True) if c is not None and size > 1]
             constant = ir.BlockArgument(value).arg_number in constants
             panel = tuple(c for c in s.parallel if c in loops and c in common)
+            reads = [s.operand_loops(n) for n in range(segments(s.op)[0])]
+            window = any(None in r and columns in r for r in reads)
             return Product(
                 numbers[root.results[0]], columns, number, lying[-1] if lying else columns,
-                constant, not constant, panel, any(None in s.operand_loops(n) for n in range(segments(s.op)[0])),
+                constant, not constant, panel, window,
             )  # fmt: skip
     raise CannotBlock("nothing is read by columns alone")
 

@@ -3,7 +3,8 @@
     transpose; matmul | softmax | matmul | transpose        attention: the scores need not be written
     matmul; GELU | matmul                                   two layers on a block of rows
     depthwise convolution | convolution of 1x1              channels by themselves, then each point
-    convolution of 1x1 | depthwise | convolution of 1x1     an inverted residual: the wide value need not be written
+    convolution | depthwise | convolution of 1x1            an inverted residual, or the first layers of a network:
+                                                            the wide value need not be written
 
 What is found is a choice: whoever compiles decides, with models or by an option, for each.
 """
@@ -23,7 +24,7 @@ def candidates(groups: Sequence[Group]) -> Iterator[list[Group]]:
     owner = {op: k for k, group in enumerate(groups) for op in group.members}
     for group in groups:
         behind = _reader(groups, owner, group)
-        if behind is not None and _is_pointwise(group, padded=True) and _is_depthwise(behind):
+        if behind is not None and _is_convolution(group) and _is_depthwise(behind):
             last = _reader(groups, owner, behind)
             if last is not None and _is_pointwise(last) and _reads(behind, group) and _reads(last, behind):
                 yield [group, behind, last]
@@ -71,8 +72,13 @@ def _is_depthwise(group: Group) -> bool:
     return anchor is not None and anchor.name == "linalg.depthwise_conv_2d_nhwc_hwc"
 
 
-def _is_pointwise(group: Group, *, padded: bool = False) -> bool:
-    anchor = _only_anchor(group, padded=padded)
+def _is_convolution(group: Group) -> bool:
+    anchor = _only_anchor(group, padded=True)
+    return anchor is not None and anchor.name == "linalg.conv_2d_nhwc_hwcf"
+
+
+def _is_pointwise(group: Group) -> bool:
+    anchor = _only_anchor(group)
     if anchor is None or anchor.name != "linalg.conv_2d_nhwc_hwcf":
         return False
     strides = ir.DenseIntElementsAttr(anchor.attributes["strides"])

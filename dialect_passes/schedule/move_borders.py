@@ -5,7 +5,8 @@
     %q = "ansorc.pad"(%x); %e = contraction of 1x1 %q; %p = map %e, or 0 in the border; window over %p
 
 Everything is computed over the larger extents then: a block of rows of the window's result needs a block of what is
-before it, wherever that lies. What comes from memory gets its border when it is read (see border.py).
+before it, wherever that lies. What comes from memory gets its border when it is read (see border.py); where windows of
+it are read, too, a wider one by their strides.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,16 @@ from mlir import ir
 from mlir.dialects import arith, linalg, tensor
 
 from ansorc.dialect_passes.graph.rebuild import rebuilt
-from ansorc.dialect_passes.ir_walk import collect, indexing_maps, iterators, mentions, pad_amounts, segments, shape
+from ansorc.dialect_passes.ir_walk import (
+    collect,
+    index_at,
+    indexing_maps,
+    iterators,
+    mentions,
+    pad_amounts,
+    segments,
+    shape,
+)
 from ansorc.dialect_passes.schedule import border
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock
 from ansorc.dialect_passes.schedule.build_generic import generic
@@ -53,15 +63,19 @@ def _inputs(op: ir.Operation, amounts: Sequence[Amount]) -> Iterator[tuple[ir.Va
                 raise CannotBlock("a border around a compound index")
             loops[ir.AffineDimExpr(e).position] = amount
     for operand, m in zip(op.operands, indexing_maps(op), strict=True):
-        yield operand, [_of_dim(e, loops) for e in m.results]
+        yield operand, [_of_dim(e, m.n_dims, loops) for e in m.results]
 
 
-def _of_dim(e: ir.AffineExpr, loops: Mapping[int, Amount]) -> Amount:
-    if isinstance(e, ir.AffineDimExpr):
-        return loops.get(ir.AffineDimExpr(e).position, (0, 0))
-    if mentions(e, set(loops)):
-        raise CannotBlock("a window in front of a border")
-    return 0, 0
+def _of_dim(e: ir.AffineExpr, count: int, loops: Mapping[int, Amount]) -> Amount:
+    """Return what is added to a dim that is read by an index over so many loops."""
+    moved = [d for d in loops if mentions(e, {d})]
+    if not moved:
+        return 0, 0
+    step = index_at(e, count, moved[0]) - index_at(e, count, None)
+    if len(moved) > 1 or step <= 0:
+        raise CannotBlock("an index that a border does not move by a constant")
+    low, high = loops[moved[0]]
+    return step * low, step * high
 
 
 def _check(value: ir.Value, amounts: Sequence[Amount]) -> None:

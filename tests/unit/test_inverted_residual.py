@@ -41,6 +41,9 @@ class Block:
     activation: str = "Clip"
     residual: bool = False
     dilation: int = 1
+    first: int = 1
+    """The window of the expansion."""
+    first_stride: int = 1
 
 
 BLOCKS = {
@@ -56,6 +59,8 @@ BLOCKS = {
     "what is not 0 at 0": Block(activation="Sigmoid"),
     "no activation": Block(activation=""),
     "columns of different widths": Block(filters=24, wide=80, channels=24),
+    "first layers of a network": Block(height=24, width=20, channels=3, first=3, first_stride=2),
+    "windows of windows": Block(first=3, stride=2, height=17),
 }
 
 
@@ -64,7 +69,8 @@ def model_of(block: Block) -> tuple[onnx.ModelProto, np.ndarray]:
     generator = np.random.default_rng(0)
     k = block.window
     shapes = {
-        "w0": (block.wide, block.channels, 1, 1), "b0": (block.wide,), "w1": (block.wide, 1, k, k), "b1": (block.wide,),
+        "w0": (block.wide, block.channels, block.first, block.first), "b0": (block.wide,),
+        "w1": (block.wide, 1, k, k), "b1": (block.wide,),
         "w2": (block.filters, block.wide, 1, 1), "b2": (block.filters,),
     }  # fmt: skip
     weights = {n: generator.standard_normal(s, np.float32) * np.float32(0.3) for n, s in shapes.items()}
@@ -78,7 +84,8 @@ def model_of(block: Block) -> tuple[onnx.ModelProto, np.ndarray]:
     nodes = [
         node("Transpose", ["x"], ["x1"], perm=[0, 3, 1, 2]),
         node("Abs", ["x1"], ["x2"]),
-        node("Conv", ["x2", "w0", "b0"], ["e"]), *activated("e"),
+        node("Conv", ["x2", "w0", "b0"], ["e"], strides=[block.first_stride] * 2, pads=[block.first // 2] * 4),
+        *activated("e"),
         node("Conv", ["ea", "w1", "b1"], ["d"], group=block.wide, strides=[block.stride] * 2,
              pads=block.pads, dilations=[block.dilation] * 2), *activated("d"),
         node("Conv", ["da", "w2", "b2"], ["s" if block.residual else "y1"]),
