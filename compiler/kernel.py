@@ -19,6 +19,7 @@ from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.sketch.schedule_task import Schedule, all_kinds, replay, schedule
 from ansorc.dialect_passes.ir_walk import functions
 from ansorc.dialect_passes.lower import (
+    clamp_at_zero,
     collapse_loops,
     constant_products,
     contract,
@@ -93,6 +94,8 @@ def advance(module: ir.Module, stage: str, machine: Machine) -> str:
         copies.run(module)
         return "bufferized"
     facts = facts_of(module)
+    if machine.x86:
+        clamp_at_zero.run(module)
     if stage == "bufferized":
         transform(module, LOWER_VECTORS)
         prefetch.run(module)

@@ -27,6 +27,7 @@ MODULE_PASSES: dict[str, str] = {
     "ansorc-collapse-loops": "ansorc.dialect_passes.lower.collapse_loops:run",
     "ansorc-contract": "ansorc.dialect_passes.lower.contract:run",
     "ansorc-reassociate": "ansorc.dialect_passes.lower.reassociate:run",
+    "ansorc-clamp-at-zero": "ansorc.dialect_passes.lower.clamp_at_zero:run",
     "ansorc-expand-math": "ansorc.dialect_passes.lower.expand_math:run",
     "ansorc-explicit-copies": "ansorc.dialect_passes.lower.explicit_copies:run",
     "ansorc-copies": "ansorc.dialect_passes.lower.copies:run",

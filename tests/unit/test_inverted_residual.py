@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ansorc.compiler.driver import compile_model, read, to_tasks
 from ansorc.compiler.measure import runnable, spaces_of_task
-from ansorc.compiler.options import FUSE_CHAINS, Options
+from ansorc.compiler.options import Options
 from ansorc.compiler.sketch.candidate import from_json
 from ansorc.compiler.sketch.chain_nest import ChainNest
 from ansorc.compiler.sketch.kind import TaskSpace
@@ -117,7 +117,7 @@ def chains(text: str) -> TaskSpace[ChainNest]:
 
 
 @pytest.mark.parametrize("name", BLOCKS)
-@pytest.mark.parametrize("fuse_chains", FUSE_CHAINS)
+@pytest.mark.parametrize("fuse_chains", ["always", "never"])
 def test_one_task_or_three_compute_the_same(name: str, fuse_chains: str) -> None:
     model, x = model_of(BLOCKS[name])
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
@@ -133,8 +133,8 @@ def test_random_candidates_compute_their_task(name: str) -> None:
     arguments = plain.random_arguments(np.random.default_rng(0))
     expected = plain.run(arguments)
     space, generator = chains(text), random.Random(0)
-    drawn = {c for _ in range(6) if (c := space.sample(generator)) is not None}
-    assert len(drawn) > 3
+    drawn = {c for _ in range(4) if (c := space.sample(generator)) is not None}
+    assert len(drawn) > 2
     for candidate in sorted(drawn):
         assert from_json(candidate.to_json()) == candidate
         made = runnable(text, compile_task(TaskJob(text, "linalg", "object", TARGET, candidate=candidate)))
