@@ -46,6 +46,8 @@ BURST_CYCLES = 0.007
 SPLIT_CYCLES = 0.75
 """An argument starts anywhere: the vectors of one that is not packed cross cache lines."""
 SPILL_FACTOR = 1.3
+PANEL_SHARE = 0.75
+"""Of the second cache, for a panel that all register tiles of a chunk read in turn."""
 L1_WAYS, L2_WAYS, CACHE_LINE = 12, 16, 64
 PACK_CYCLES, PACK_BYTES_A_CYCLE = 3_000.0, 12.0
 """Packing is a parallel step more, and a copy with strides."""
@@ -284,7 +286,8 @@ def memory_bytes(nest: LoopNest, machine: Machine, values: Values, panel: int, t
     # How often all weights, and all of the input, are fetched.
     weight_times, read_times = 1, 1
     if panel * in_chunk > room:
-        weight_times = tiles if values["channels_inside"] or panel > room else positions
+        kept = panel <= PANEL_SHARE * machine.l2_bytes  # by itself: what passes beside it is read once
+        weight_times = tiles if values["channels_inside"] or not kept else positions
     if read > room:
         again = not values["channels_inside"] and read / positions > room
         read_times = blocks if again else blocks // in_chunk
