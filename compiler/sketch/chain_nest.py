@@ -19,6 +19,8 @@ from ansorc.dialect_passes.schedule.prepare_chain import root_of
 
 MAX_BLOCK_BYTES = 256 << 10
 """Largest block of rows of one value: it lies on the stack of a thread."""
+MAX_WINDOW_BLOCK_BYTES = 512 << 10
+"""The same where windows are read of it: what neighbours share is computed twice, so small blocks are dear."""
 
 
 @dataclass(frozen=True, order=True)
@@ -211,7 +213,7 @@ class Block(Decision[ChainNest]):
 
     def options(self, nest: ChainNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
         made = {f"block_{c}": 1 for c in nest.rows} | {name: chosen[name] for name in self.others}
-        most = max(MAX_BLOCK_BYTES, machine.l2_bytes // 2) if nest.windows else MAX_BLOCK_BYTES
+        most = MAX_WINDOW_BLOCK_BYTES if nest.windows else MAX_BLOCK_BYTES
         sizes = divisors(nest.extents[self.rows])
         return tuple(d for d in sizes if nest.kept_bytes({**made, self.name: d}) <= most)
 
