@@ -19,6 +19,8 @@ enum {
   /* A thread takes its share of the chunks in four blocks, then looks at the shares of some others. */
   BLOCKS = 4,
   VICTIMS = 8,
+  /* Blocks that a kernel keeps between two operations lie on the stack; some C libraries give threads 128 KiB. */
+  STACK_BYTES = 8 << 20,
   THREAD_BITS = 11,
   THREAD_MASK = (1 << THREAD_BITS) - 1
 };
@@ -219,12 +221,16 @@ static int ensure_workers(int wanted) {
   sigset_t all, before; /* signals are for the program's own threads */
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, STACK_BYTES);
   while (pool.workers < wanted) {
     int index = pool.workers + 1;
     pool.first_seen[index] = atomic_load(&pool.region_word.value);
-    if (pthread_create(&pool.ids[index], NULL, worker, (void *)(intptr_t)index) != 0) break;
+    if (pthread_create(&pool.ids[index], &attributes, worker, (void *)(intptr_t)index) != 0) break;
     pool.workers++;
   }
+  pthread_attr_destroy(&attributes);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   return pool.workers;
 }
