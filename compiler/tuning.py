@@ -94,7 +94,8 @@ def search(
     budget = Budget(options.trials or None, options.seconds, patience, least_gain)
     model = starting_model(options)
     trees = None if model is None else Trees.load(model)
-    inside = None if options.cluster else partial(inside_networks, sources, options)
+    # Elsewhere, or with empty caches, this machine's running network tells nothing.
+    inside = None if options.cluster or options.cold else partial(inside_networks, sources, options)
     pools = _pools(options)
     measurer = PoolMeasurer(options.target, threads, pools, options.seed, exact=options.exact, cold=options.cold)
     try:

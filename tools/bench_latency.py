@@ -58,6 +58,8 @@ def latency(model: Path, calls: int, threads: int | None, records: str | None, a
     Throughput is that of several instances in one process, each on one thread, beside one that uses all.
     """
     if model.suffix == ".so":
+        if records is not None:
+            raise click.UsageError(f"--records: {model} is compiled already; give its ONNX file")
         compiled = CompiledModel(model)
     else:
         from ansorc.compiler.driver import compile_model

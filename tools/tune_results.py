@@ -39,7 +39,7 @@ def network_lines(sources: Iterable[Program], tuned: Tuned, options: Options) ->
         together = sum(count * tuned.seconds.get(name, 0.0) for name, count in calls.items())
         line = f"{source.name}: tasks alone {1e3 * together:.4f} ms"
         best = {name: candidate for name, candidate in tuned.best.items() if name in source.code}
-        here = options.cluster is None and not tuned.interrupted
+        here = options.cluster is None and not options.cold and not tuned.interrupted
         timed = run_variants(source, options, [{}, best]) if here else ()
         if timed:
             default, chosen = timed

@@ -37,6 +37,8 @@ def run(function: ir.Operation) -> None:
     """Rewrite `function` in place; raises CannotBlock, before anything is changed, where a border cannot move."""
     pads = collect(function, "tensor.pad")
     for pad in pads:
+        if _generic(pad.operands[0]) is None:
+            raise CannotBlock("a border around what is not computed")
         _check(pad.operands[0], _amounts(pad))
     for pad in pads:
         with ir.InsertionPoint(pad), pad.location:
@@ -111,8 +113,7 @@ def _widened(value: ir.Value, amounts: Sequence[Amount]) -> ir.Value:
 def _masked(value: ir.Value, pad: ir.Operation) -> ir.Value:
     """Return `value` inside of the border of `pad`, and what that pads with in it."""
     op = _generic(value)
-    if op is None:
-        raise CannotBlock("a border around what is not computed")
+    assert op is not None
     if "reduction" in iterators(op):
         identity = ir.AffineMap.get_identity(len(shape(value)))
         op = generic([value], [identity] * 2, shape(value), 0, lambda inner: inner[0])

@@ -57,3 +57,11 @@ def test_few_calls_have_no_percentiles(model: Path) -> None:
     assert done.returncode != 0
     assert "100" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_records_do_not_change_a_compiled_library(tmp_path: Path) -> None:
+    library = tmp_path / "x.so"
+    library.write_bytes(b"")
+    done = _run(str(library), "--records", "r.db")
+    assert done.returncode != 0
+    assert "give its ONNX file" in done.stderr

@@ -223,6 +223,15 @@ def test_schedules_are_compared_inside_a_network() -> None:
     assert {name: list(times) for name, times in twice.items()} == choices
 
 
+@pytest.mark.parametrize("cold", [False, True])
+def test_empty_caches_are_not_those_of_a_running_network(cold: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[object] = []
+    monkeypatch.setattr(tuning, "tune", lambda *arguments: given.append(arguments[-1]))
+    options = Options(trials=1, records="none", cold=cold)
+    tuning.search([to_tasks(read(named("matmul-32").model, options), options)], options)
+    assert [inside is None for inside in given] == [cold]
+
+
 def test_a_network_of_one_call_has_no_inside(layer: Case) -> None:
     options = Options()
     source = to_tasks(read(layer.model, options), options)
