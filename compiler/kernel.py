@@ -63,7 +63,7 @@ class KernelFacts:
         """Read the module's attribute."""
         raw = json.loads(text)
         packings = {
-            int(k): Packing(tuple(p["shape"]), tuple(p["order"]), p.get("winograd", 0))
+            int(k): Packing(tuple(p["shape"]), tuple(p["order"]), p.get("winograd", 0), p.get("strassen", False))
             for k, p in raw["packings"].items()
         }
         made = tuple(Section(s["name"], s["chunks"]) for s in raw["sections"])

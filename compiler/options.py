@@ -56,7 +56,7 @@ class Options:
     untried: frozenset[str] = frozenset()
     """Those of these tasks whose schedule was never compiled: where it fails, the default takes its place."""
     exact: bool = False
-    """Leave out algorithms that round more than the operators of the model do (Winograd's)."""
+    """Leave out algorithms that round more than the operators of the model do (Winograd's, Strassen's)."""
     cluster: str | None = None
     """Search on the workers of a Dask scheduler, tcp://HOST:PORT, or of as many as local:N starts here."""
     cold: bool = False

@@ -41,6 +41,8 @@ class Target:
     caches: Caches = Caches()
     cores: int | None = None
     """Cores that this process may use if the target is this machine, otherwise None."""
+    fma_ports: int = 2
+    """Multiply-adds of whole vectors that begin in a cycle."""
 
     @property
     def arch(self) -> str:
@@ -60,7 +62,7 @@ class Target:
 
 def _x86(cpu: str, bits: int) -> Target:
     features = AVX512_FEATURES if bits == 512 else ""
-    return Target(X86_LINUX, cpu, features, bits, 32 if bits == 512 else 16)
+    return Target(X86_LINUX, cpu, features, bits, 32 if bits == 512 else 16, fma_ports=1 if cpu == "znver4" else 2)
 
 
 def _arm(cpu: str, triple: str = ARM_LINUX, bits: int = 128) -> Target:
@@ -166,8 +168,13 @@ def _native(host: Callable[[], tuple[str, str]] | None) -> Target:
         return Target(triple, cpu, features, 128, 32, caches, cores)
     if "avx512f" in flags and "avx512vl" in flags:
         wide = ",".join(part for part in (features, AVX512_FEATURES) if part)
-        return Target(X86_LINUX, cpu, wide, 512, 32, caches, cores)
+        return Target(X86_LINUX, cpu, wide, 512, 32, caches, cores, fma_ports=1 if _halves_vectors(flags) else 2)
     return Target(X86_LINUX, cpu, features, 256 if "avx" in flags else 128, 16, caches, cores)
+
+
+def _halves_vectors(flags: set[str]) -> bool:
+    """Whether a processor with AVX-512 takes two cycles for a vector of 512 bits: Zen 4, but not its successor."""
+    return "sse4a" in flags and "avx512vp2intersect" not in flags
 
 
 def _flags(features: str) -> set[str]:

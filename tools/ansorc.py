@@ -93,7 +93,7 @@ def _print_version(context: click.Context, _parameter: click.Parameter, value: b
     help="What `ansorc-tune train` wrote, or `shipped`: starts a search, and chooses untuned schedules; or `none`.",
 )
 @click.option("--seed", type=int, default=0, help="Of a search.")
-@click.option("--exact", is_flag=True, help="Leave out algorithms that round more (Winograd's).")
+@click.option("--exact", is_flag=True, help="Leave out algorithms that round more (Winograd's, Strassen's).")
 @click.option("--cold", is_flag=True, help="Search schedules for calls that find nothing in the caches.")
 @click.option("--cluster", metavar="ADDRESS", help="Search on a Dask cluster: tcp://HOST:PORT, or local:N.")
 @click.option("--no-cache", is_flag=True, help="Compile every task again.")

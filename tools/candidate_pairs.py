@@ -17,7 +17,7 @@ from ansorc.compiler.measure import spaces_of_task
 from ansorc.compiler.options import Options
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.task_job import TaskCode, TaskJob, compile_task, machine_of
-from ansorc.dialect_passes.schedule.winograd_matrices import amplification
+from ansorc.dialect_passes.schedule import strassen_matrices, winograd_matrices
 from ansorc.runtime.module import CompiledModel
 from ansorc.tools.workloads import Array, AttentionScores, BatchMatmul, Dense, MatrixNorm, Workload
 from ansorc.tools.workloads_convolution import Capsules, Convolution
@@ -157,11 +157,19 @@ def check(pair: Pair) -> Outcome:
         (result,) = CompiledModel(path).run(case.inputs).values()
     expected = case.reference()
     steps = max(1.0, pair.workload.flops(pair.batch) / 2 / expected.size)
-    more = max((amplification(c.values["m"], c.sketch.reductions[-2]) for c in drawn if "m" in c.values), default=1.0)
+    more = max(map(amplification, drawn), default=1.0)
     error = abs(result.reshape(expected.shape).astype(np.float64) - expected).max(initial=0.0)
     allowed = tolerance(steps, more) * scale(pair, expected)
     ratio = float(error / allowed) if np.isfinite(error) else math.inf
     return Outcome(tuple(c.to_json() for c in drawn), ratio, tuple(compiled))
+
+
+def amplification(candidate: Candidate) -> float:
+    """Return how much more a candidate's algorithm rounds than the operator does."""
+    if candidate.sketch.kind == "strassen":
+        return strassen_matrices.amplification()
+    m = candidate.values.get("m")
+    return 1.0 if m is None else winograd_matrices.amplification(m, candidate.sketch.reductions[-2])
 
 
 def scale(pair: Pair, expected: Array) -> float:

@@ -58,7 +58,7 @@ def options_of_a_search(function: Callable[..., None]) -> Callable[..., None]:
         click.option("--early-stopping", type=int, help="Give up a task after so many trials without a better one."),
         click.option("--least-gain", type=click.FloatRange(0, 1), default=0.0, show_default=True,
                      help="End when the next batch promises less than this share."),
-        click.option("--exact", is_flag=True, help="Leave out algorithms that round more (Winograd's)."),
+        click.option("--exact", is_flag=True, help="Leave out algorithms that round more (Winograd's, Strassen's)."),
         click.option("--cold", is_flag=True, help="Empty the caches before every run that is timed."),
         click.option("--cluster", metavar="ADDRESS", help="Search on a Dask cluster: tcp://HOST:PORT."),
         click.option("--local-cluster", type=click.IntRange(min=1), metavar="N", help="Start one of N workers here."),

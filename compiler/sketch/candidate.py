@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from ansorc.compiler.sketch.chain_steps import CHAIN_STEPS
 from ansorc.compiler.sketch.split_step import SplitRows
 from ansorc.compiler.sketch.steps import STEPS, Step
+from ansorc.compiler.sketch.strassen_step import Strassen
 from ansorc.compiler.sketch.transpose_step import TransposeBlocks
 from ansorc.compiler.sketch.winograd_step import Winograd
 
 KNOWN: dict[str, type[Step]] = {
     **STEPS,
     **CHAIN_STEPS,
-    **{step.__name__: step for step in (Winograd, SplitRows, TransposeBlocks)},
+    **{step.__name__: step for step in (Winograd, Strassen, SplitRows, TransposeBlocks)},
 }
 """Steps by the name that JSON has."""
 

@@ -18,11 +18,14 @@ from ansorc.compiler.sketch.chain import ChainKind
 from ansorc.compiler.sketch.kind import DOES_NOT_FIT, Kind, TaskSpace, described
 from ansorc.compiler.sketch.register_tile import RegisterTile
 from ansorc.compiler.sketch.split_reduction import SplitReduction
+from ansorc.compiler.sketch.strassen import StrassenKind
 from ansorc.compiler.sketch.transpose import Transpose
 from ansorc.compiler.sketch.winograd import WinogradKind
 from ansorc.dialect_passes.schedule.machine import Machine
 
-BUILT_IN: tuple[Kind[Any], ...] = (RegisterTile(), WinogradKind(), ChainKind(), SplitReduction(), Transpose())
+BUILT_IN: tuple[Kind[Any], ...] = (
+    RegisterTile(), WinogradKind(), ChainKind(), SplitReduction(), Transpose(), StrassenKind(),
+)  # fmt: skip
 
 
 @cache

@@ -1,8 +1,10 @@
-"""Write products by small constant matrices out as straight vector code: the transforms of Winograd's algorithm.
+"""Write products by small constant matrices out as straight vector code: transforms of Winograd's and Strassen's.
 
     y[i, j, c] += A[i, k] * B[j, l] * x[k, l, c]     with constant A and B, c in vectors
     -->
     y = A x B^T, a few additions for each vector
+
+or by one matrix alone, whose rows may be two loops: y[i, j, c] += A[i, j, k] * x[k, c].
 
 Rows that differ only in the signs of their odd (or even) entries, as those of opposite points do, share their sums; so
 do columns. Zeros and ones cost nothing.
@@ -10,8 +12,10 @@ do columns. Zeros and ones cost nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 from mlir import ir
@@ -38,35 +42,49 @@ def run(module: ir.Module) -> bool:
 class _Product:
     left: Matrix
     right: Matrix
+    rows: tuple[int, ...]
+    """Extents of the loops that the rows of the left matrix are."""
     data: list[str]
-    """What each dim of x is: "row", "column", "unit", or the number of a loop."""
+    """What each dim of x is: "row0", "column0", "unit", or the number of a loop."""
     result: list[str]
-    """The same of y."""
+    """The same of y; "row1" is the second loop of the rows."""
 
 
 def _match(op: ir.Operation) -> _Product | None:
-    if iterators(op).count("reduction") != 2 or len(op.operands) != 4:
+    kinds = iterators(op)
+    reductions = kinds.count("reduction")
+    if reductions not in (1, 2) or len(op.operands) != reductions + 2:
         return None
-    x, a, b, y = indexing_maps(op)
-    left, right = _constant(op.operands[1]), _constant(op.operands[2])
-    if left is None or right is None or int(np.prod(shape(op.operands[0]))) > MAX_VALUES:
+    found = [_constant(operand) for operand in list(op.operands)[1:-1]]
+    left, right = found[0], found[1] if reductions == 2 else np.ones((1, 1))
+    if left is None or right is None or right.ndim != 2:
         return None
-    (row, read_row), (column, read_column) = a.results, b.results
-    data = _roles(x, shape(op.operands[0]), read_row, read_column)
-    result = _roles(y, shape(op.operands[3]), row, column)
+    if int(np.prod(shape(op.operands[0]))) > MAX_VALUES:
+        return None
+    x, *factors, y = indexing_maps(op)
+    *rows, read_row = factors[0].results
+    *columns, read_column = factors[1].results if reductions == 2 else [read_row]
+    if any(kinds[ir.AffineDimExpr(e).position] != "reduction" for e in (read_row, read_column)):
+        return None
+    data = _roles(x, shape(op.operands[0]), [read_row], [read_column])
+    result = _roles(y, shape(op.operands[-1]), rows, columns)
     loops = [r for r in data if r.isdigit()]
     if "" in (*data, *result) or loops != [r for r in result if r.isdigit()] or not data[-1].isdigit():
         return None
-    return _Product(left, right, data, result)
+    return _Product(left.reshape(-1, left.shape[-1]), right, left.shape[:-1], data, result)
 
 
-def _roles(m: ir.AffineMap, sizes: list[int], row: ir.AffineExpr, column: ir.AffineExpr) -> list[str]:
+def _roles(
+    m: ir.AffineMap, sizes: list[int], rows: Sequence[ir.AffineExpr], columns: Sequence[ir.AffineExpr]
+) -> list[str]:
     """Say what each dim of an operand is; "" where it is more than one loop."""
+    known = [*((e, f"row{k}") for k, e in enumerate(rows)), *((e, f"column{k}") for k, e in enumerate(columns))]
     roles: list[str] = []
     for e, size in zip(m.results, sizes, strict=True):
         parts = [e.lhs, e.rhs] if isinstance(e, ir.AffineAddExpr) else [e]
-        if row in parts or column in parts:  # with a loop over tiles, of which there is one
-            roles.append("row" if row in parts else "column")
+        role = next((role for loop, role in known if loop in parts), "")
+        if role:  # perhaps with a loop over tiles, of which there is one
+            roles.append(role)
         elif size == 1:
             roles.append("unit")
         else:
@@ -75,7 +93,9 @@ def _roles(m: ir.AffineMap, sizes: list[int], row: ir.AffineExpr, column: ir.Aff
 
 
 def _constant(value: ir.Value) -> Matrix | None:
-    if isinstance(value.owner, ir.Block) or value.owner.operation.name != "arith.constant" or len(shape(value)) != 2:
+    if not isinstance(value.type, ir.RankedTensorType) or len(shape(value)) < 2:
+        return None
+    if isinstance(value.owner, ir.Block) or value.owner.operation.name != "arith.constant":
         return None
     attribute = value.owner.operation.attributes["value"]
     if ir.DenseElementsAttr(attribute).is_splat:
@@ -84,7 +104,7 @@ def _constant(value: ir.Value) -> Matrix | None:
 
 
 def _rewrite(op: ir.Operation, found: _Product) -> None:
-    x, out = op.operands[0], op.operands[3]
+    x, out = op.operands[0], op.operands[len(op.operands) - 1]
     element = ir.RankedTensorType(out.type).element_type
     loops = [s for s, role in zip(shape(x), found.data, strict=True) if role.isdigit()]
     rows, columns = found.left.shape[1], found.right.shape[1]
@@ -106,13 +126,13 @@ def _rewrite(op: ir.Operation, found: _Product) -> None:
         sums = _Sums(ir.VectorType.get(loops[-1:], element))
         for place in product(*(range(s) for s in loops[:-1])):
             tile = [
-                [_extract(whole, _at(place, found.data, r, c)) for c in range(columns)] for r in range(rows)
+                [_extract(whole, _at(place, found.data, (r,), c)) for c in range(columns)] for r in range(rows)
             ]  # fmt: skip
             half = [sums.apply(found.right, row) for row in tile]
             full = [sums.apply(found.left, list(column)) for column in zip(*half, strict=True)]
             for j, column in enumerate(full):
                 for i, value in enumerate(column):
-                    at = _at(place, found.result, i, j)
+                    at = _at(place, found.result, np.unravel_index(i, found.rows), j)
                     total = value if fresh else arith.addf(_extract(start, at), value, fastmath=CONTRACT)
                     made = vector.insert(total, made, [], at)
         written = vector.transfer_write(
@@ -132,9 +152,9 @@ def _is_zero(value: ir.Value) -> bool:
     return float(ir.FloatAttr(filled.owner.operation.attributes["value"]).value) == 0.0
 
 
-def _at(place: tuple[int, ...], roles: list[str], row: int, column: int) -> list[int]:
+def _at(place: tuple[int, ...], roles: list[str], row: Sequence[Any], column: int) -> list[int]:
     """Return where a vector is in an operand: the last dim is its own."""
-    numbers, left = {"row": row, "column": column, "unit": 0}, list(place)
+    numbers, left = {f"row{k}": int(r) for k, r in enumerate(row)} | {"column0": column, "unit": 0}, list(place)
     return [numbers[r] if r in numbers else left.pop(0) for r in roles[:-1]]
 
 

@@ -16,21 +16,23 @@ from mlir import ir
 from numpy.typing import NDArray
 
 from ansorc.dialect_passes.ir_walk import body, indexing_maps, iterators, pad_amounts, shape
-from ansorc.dialect_passes.schedule.winograd_matrices import transform_weight
+from ansorc.dialect_passes.schedule import strassen_matrices, winograd_matrices
 
 
 @dataclass(frozen=True)
 class Packing:
-    """How a constant argument is laid out: transform (for Winograd's F(m, r)), reshape, then transpose."""
+    """How a constant argument is laid out: transform (of a bilinear algorithm), reshape, then transpose."""
 
     shape: tuple[int, ...]
     order: tuple[int, ...]
     winograd: int = 0
-    """m; 0 is no transform."""
+    """m of F(m, r); 0 is no transform."""
+    strassen: bool = False
 
     def apply(self, array: NDArray[Any]) -> NDArray[Any]:
         """Return the packed array."""
-        made = transform_weight(array, self.winograd) if self.winograd else array
+        made = winograd_matrices.transform_weight(array, self.winograd) if self.winograd else array
+        made = strassen_matrices.transform_weight(made) if self.strassen else made
         return made.reshape(self.shape).transpose(self.order)
 
 

@@ -5,13 +5,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Machine:
-    """Vector registers and caches of a CPU core."""
+    """Vector registers and caches of a CPU core, and how many cores there are."""
 
     vector_bytes: int
     vector_registers: int
     x86: bool
     l1_bytes: int = 32 << 10
     l2_bytes: int = 1 << 20
+    fma_ports: int = 2
+    """Multiply-adds of whole vectors that begin in a cycle."""
+    cores: int = 8
+    """How many share the work, at most."""
 
     @property
     def scalable(self) -> bool:

@@ -16,7 +16,7 @@ from ansorc.compiler.records.database import Record, Records
 from ansorc.compiler.search.sample import sample_points
 from ansorc.compiler.search.task import SearchTask
 from ansorc.compiler.task_job import machine_of
-from ansorc.tools.workloads import AttentionScores, BatchMatmul, MatrixNorm
+from ansorc.tools.workloads import AttentionScores, BatchMatmul, Dense, MatrixNorm
 from ansorc.tools.workloads_convolution import Convolution
 from ansorc.tools.workloads_memory import Transposition
 
@@ -31,6 +31,7 @@ def every_kind() -> list[SearchTask]:
         AttentionScores(64, 2, 32),
         MatrixNorm(512, 512),
         Transposition((96, 64), (1, 0)),
+        Dense("D", 64, 64, 64),
     )
 
 
@@ -47,7 +48,7 @@ def _rows(task_list: list[SearchTask], count: int = ROWS) -> tuple[np.ndarray, n
 
 def test_features_tell_all_kinds_apart(every_kind: list[SearchTask]) -> None:
     kinds = {space.kind.name for task in every_kind for space in task.spaces}
-    assert kinds == {"register-tile", "winograd", "chain", "split-reduction", "transpose"}
+    assert kinds == {"register-tile", "winograd", "chain", "split-reduction", "transpose", "strassen"}
     rows, cycles = _rows(every_kind)
     assert rows.shape[1] == len(NAMES) == len(set(NAMES))
     assert np.isfinite(rows).all()

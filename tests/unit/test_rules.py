@@ -24,7 +24,7 @@ def _run(rules: str, folder: Path, *command: str) -> subprocess.CompletedProcess
 
 
 def test_the_example_is_searched_and_measured(tmp_path: Path) -> None:
-    layer = Dense("D", 24, 64, 64, activation="relu").case(1)
+    layer = Dense("D", 25, 64, 64, activation="relu").case(1)
     onnx.save(layer.model, tmp_path / "layer.onnx")
     records = tmp_path / "r.db"
     done = _run(

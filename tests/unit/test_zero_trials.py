@@ -28,7 +28,7 @@ from ansorc.compiler.task_job import TaskJob
 from ansorc.tools.workloads import Dense
 from ansorc.tools.workloads_convolution import Convolution
 
-LAYER = Dense("D", 24, 32, 64)
+LAYER = Dense("D", 33, 32, 64)
 
 
 @pytest.fixture(scope="module")
