@@ -1,10 +1,10 @@
 # Everything happens in .venv, made from pyproject.toml on the first use.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-SEEDED := $(patsubst tests/models/%.light.onnx,%,$(wildcard tests/models/*.light.onnx))
+SEEDED := $(patsubst tools/networks/%.light.onnx,%,$(wildcard tools/networks/*.light.onnx))
 IMAGENET := bvlc_alexnet densenet121 inception_v1 inception_v2 resnet50 shufflenet squeezenet vgg19 zfnet512
 
-.PHONY: help venv lint types lit unit check demo networks cost-model clean
+.PHONY: help venv lint types lit unit check demo networks cost-model records clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -35,10 +35,10 @@ check: lint types lit unit ## all of the above
 demo: venv ## compile a real network, run it, compare with onnxruntime
 	$(BIN)/python examples/demo.py
 
-.networks/ready: tests/models/seeded.py tests/models/imagenet.py $(wildcard tests/models/*.light.onnx) | venv
+.networks/ready: tools/networks/seeded.py tools/networks/imagenet.py $(wildcard tools/networks/*.light.onnx) | venv
 	@mkdir -p .networks
-	@for n in $(SEEDED); do $(BIN)/python tests/models/seeded.py $$n .networks/$$n.onnx; done
-	@for n in $(IMAGENET); do $(BIN)/python tests/models/imagenet.py $$n .networks/imagenet_$$n.onnx; done
+	@for n in $(SEEDED); do $(BIN)/python -m ansorc.tools.networks.seeded $$n .networks/$$n.onnx; done
+	@for n in $(IMAGENET); do $(BIN)/python -m ansorc.tools.networks.imagenet $$n .networks/imagenet_$$n.onnx; done
 	@touch $@
 
 networks: .networks/ready ## compile 20 real networks, compare numbers and times with onnxruntime (25 min, 3 GB)
@@ -55,6 +55,14 @@ cost-model: .networks/ready ## measure AVX-512 and AVX2 programs, train the cost
 	  $(BIN)/ansorc-tune suite op --target $$t --trials 100 --records build/trained.db; \
 	done
 	$(BIN)/ansorc-tune train build/trained.db $(TRAINED:%=--target %) -o compiler/cost_model/x86-64.npz
+
+RECORDED := $(patsubst %,.networks/%.onnx,mobilenet_v2_b1 resnet50_b1 dcgan_b1 bert_base_b1 mobilenet_v2_b16 dcgan_b16)
+records: .networks/ready ## tune networks for AVX-512 and AVX2, keep what wins: the schedules that are shipped (3 h)
+	@mkdir -p build
+	set -e; for t in $(TRAINED); do \
+	  for n in $(RECORDED); do $(BIN)/ansorc-tune network $$n --target $$t --seconds 900 --records build/tuned.db; done; \
+	done
+	$(BIN)/ansorc-tune ship $(RECORDED) --records build/tuned.db $(TRAINED:%=--target %) -o compiler/records/x86-64.db
 
 clean: ## remove the environment and what the tools left
 	rm -rf .venv .networks build dist .pytest_cache .ruff_cache .hypothesis

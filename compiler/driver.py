@@ -76,7 +76,7 @@ def compile_to_file(model: str | PathLike[str] | ModelProto, options: Options, o
         program.write(replace(source, stage=emit, code=later), output)
         return Summary.of(output, source, compiled.cached, 0, start)
     compiled = compile_tasks(source, "object" if emit == "so" else "llvm", options)
-    if emit == "so" and options.candidates and options.target.native:
+    if emit == "so" and options.candidates.keys() - options.shipped and options.target.native:
         check_schedules(source, compiled.tasks, options)
     options.report("linking")
     assembly = link_tasks(source, compiled.tasks, options, output, emit)
@@ -96,18 +96,21 @@ def link_tasks(
 
 def with_schedules(source: Program, options: Options) -> Options:
     """Search schedules for the tasks, or look them up, if the options say so."""
-    if not options.searches and options.records in (None, NO_RECORDS):
+    wanted = options.searches or options.records is not None
+    if not options.searches and (options.records == NO_RECORDS or (not wanted and source.stage != "linalg")):
         return options
-    from ansorc.compiler import tuning
-
     if source.stage != "linalg":
         raise InvalidStageForTuningError(source.stage)
+    from ansorc.compiler import recorded
+
     if options.searches:
-        return tuning.with_schedules(options, tuning.search([source], options).best)
-    found, coverage = tuning.recorded(source, options)
-    for line in tuning.coverage_lines(coverage):
+        from ansorc.compiler.tuning import search
+
+        return recorded.with_schedules(options, search([source], options).best)
+    found, coverage = recorded.recorded(source, options)
+    for line in recorded.coverage_lines(coverage) if wanted else ():
         options.report(line)
-    return tuning.with_schedules(options, found, coverage)
+    return recorded.with_schedules(options, found, coverage)
 
 
 def check_schedules(source: Program, tasks: Mapping[str, TaskCode], options: Options) -> None:

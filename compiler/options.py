@@ -44,8 +44,8 @@ class Options:
     seconds: float | None = None
     """How long to search at most."""
     records: str | os.PathLike[str] | None = None
-    """A file of trials: a search reads it and adds to it (`NO_RECORDS`: keeps none); without a search, its best
-    schedules are used."""
+    """A file of trials: a search reads it and adds to it; without a search, its best schedules are used, and for other
+    tasks those that are shipped. NO_RECORDS: nothing is kept, and nothing used."""
     cost_model: str | os.PathLike[str] | None = None
     """A file that `ansorc-tune train` wrote, or SHIPPED_COST_MODEL: a search starts from it, and it chooses schedules
     where no record does. None: a search starts from the shipped one, and closed-form models choose; NO_COST_MODEL:
@@ -54,7 +54,9 @@ class Options:
     candidates: Mapping[str, Candidate] = field(default_factory=lambda: dict[str, "Candidate"]())
     """Schedules of tasks, by symbol; the others get defaults."""
     untried: frozenset[str] = frozenset()
-    """Those of these tasks whose schedule was never compiled: where it fails, the default takes its place."""
+    """Those of these tasks whose schedule was never compiled here: where it fails, the default takes its place."""
+    shipped: frozenset[str] = frozenset()
+    """Those of these tasks whose schedule came with the package: it was compared with the task's reference before."""
     exact: bool = False
     """Leave out algorithms that round more than the operators of the model do (Winograd's, Strassen's)."""
     cluster: str | None = None

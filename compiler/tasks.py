@@ -97,7 +97,7 @@ def _plainer(result: JobResult, job: TaskJob | None, options: Options) -> TaskJo
     if job.candidate is not None:
         if result.name not in options.untried:
             return None
-        options.report(f"{result.name}: the schedule of a similar task fails here, the default takes its place")
+        options.report(f"{result.name}: a schedule that was never tried here fails, the default takes its place")
         return replace(job, candidate=None, trees=None)
     if not result.failure.crashed or job.kinds == (LAST_KIND,):
         return None

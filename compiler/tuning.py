@@ -1,4 +1,4 @@
-"""Schedules for the tasks of a program: searched now, or found in records."""
+"""Schedules for the tasks of a program: searched now."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -18,8 +18,8 @@ from ansorc.compiler.measuring.measurer import LocalPools, PoolMeasurer, Pools
 from ansorc.compiler.measuring.running_network import ENTRY, NetworkVariants, VariantTimes
 from ansorc.compiler.options import NO_RECORDS, Options
 from ansorc.compiler.program import Program
-from ansorc.compiler.records.database import Records
-from ansorc.compiler.records.similar import SimilarTasks
+from ansorc.compiler.records.database import Record, Records
+from ansorc.compiler.records.shipped import ShippedSchedules
 from ansorc.compiler.search.policy import SearchSettings
 from ansorc.compiler.search.scheduler import Goal
 from ansorc.compiler.search.task import SearchTask, calls_of, tasks_of
@@ -30,25 +30,11 @@ from ansorc.compiler.task_job import machine_of
 from ansorc.compiler.tasks import compile_tasks
 from ansorc.compiler.workers import Job, run_jobs
 
-RECORDS, ADAPTED = "records", "adapted"
 MEMORY_SHARE = 0.5
 """Of the free memory, for the weights of a network that runs with several schedules."""
+WINS = 0.98
+"""Of the default's time: what two runs of one schedule differ by is no gain."""
 MOST_BATCH, LEAST_BATCH, TRIALS_A_SECOND = 32, 4, 4
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """Where the schedule of a task comes from."""
-
-    task: SearchTask
-    source: str
-    """RECORDS, or where else it comes from, and why."""
-    seconds: float | None = None
-
-    @property
-    def adapted(self) -> bool:
-        """Whether it is another task's, brought to what is legal here."""
-        return self.source.startswith(ADAPTED)
 
 
 def records_file(options: Options) -> Path | None:
@@ -83,12 +69,16 @@ def search(
     calls = Counter[str]()
     for t in (t for tasks in each for t in tasks):
         calls[t.name] += t.weight
-    tasks = [replace(t, weight=calls[n]) for n, t in {t.name: t for tasks in each for t in tasks}.items()]
+    threads = options.threads or usable_cores()
+    with nullcontext() if options.records == NO_RECORDS else ShippedSchedules(options.target, threads) as shipped:
+        tasks = [
+            replace(t, weight=calls[n], known=() if (p := shipped and shipped.best(t)) is None else (p,))
+            for n, t in {t.name: t for tasks in each for t in tasks}.items()
+        ]
     count = sum(bool(t.spaces) for t in tasks)
     if not count:
         raise NothingToTuneError(sources[0].name, len(tasks))
     goal = Goal(tuple({t.name: t.weight for t in tasks} for tasks in each), objective, tuple(required))
-    threads = options.threads or usable_cores()
     if settings is None:
         settings = SearchSettings(batch=batch_size(options, count))
     budget = Budget(options.trials or None, options.seconds, patience, least_gain)
@@ -158,39 +148,28 @@ def run_variants(
     return ()
 
 
+def winners(source: Program, options: Options) -> list[tuple[SearchTask, Record]]:
+    """Return those of the recorded schedules that are faster than the defaults inside of the running network."""
+    threads, key = options.threads or usable_cores(), target_key(options.target)
+    found: dict[str, tuple[SearchTask, Record]] = {}
+    with Records(Path(str(options.records)), create=False) as records:
+        for task in tasks_of(source, machine_of(options.target), exact=options.exact):
+            best = records.best(task.name, key, threads)
+            if best is not None and task.point(best.candidate) is not None:
+                found[task.name] = task, best
+    timed = run_variants(source, options, [{}, {name: r.candidate for name, (_, r) in found.items()}])
+    if not timed:
+        return []
+    default, given = timed
+    return [tr for name, tr in found.items() if given.tasks[name] < WINS * default.tasks[name]]
+
+
 def _pools(options: Options) -> Pools:
     if options.cluster is None:
         return LocalPools(options.jobs)
     from ansorc.compiler.measuring.cluster import ClusterPools
 
     return ClusterPools(options.cluster, target_key(options.target))
-
-
-def recorded(source: Program, options: Options) -> tuple[Mapping[str, Candidate], list[Coverage]]:
-    """Return the best schedules that records have for a program's tasks, and where each comes from.
-
-    Those that are adapted from another task were never compiled.
-    """
-    assert options.records is not None
-    threads, key = options.threads or usable_cores(), target_key(options.target, cold=options.cold)
-    found: dict[str, Candidate] = {}
-    coverage: list[Coverage] = []
-    machine = machine_of(options.target)
-    with Records(Path(options.records), create=False) as records:
-        similar = SimilarTasks(records, key, threads, machine)
-        for task in tasks_of(source, machine, exact=options.exact):
-            best = records.best(task.name, key, threads) if task.spaces else None
-            if best is not None and task.point(best.candidate) is not None:
-                found[task.name] = best.candidate
-                coverage.append(Coverage(task, RECORDS, best.seconds))
-            elif task.spaces and (adapted := similar.adapted(task)) is not None:
-                found[task.name] = adapted.candidate
-                coverage.append(Coverage(task, f"{ADAPTED} from records of the same operators on {adapted.origin}"))
-            elif best is not None:
-                coverage.append(Coverage(task, "default: its record is a schedule that this version does not have"))
-            else:
-                coverage.append(Coverage(task, _missing(task, records)))
-    return found, coverage
 
 
 def tunable(sources: Sequence[Program], options: Options) -> int:
@@ -228,32 +207,3 @@ def network_line(event: Event) -> str:
     together = sum(p.task.weight * p.best for p in known if p.best is not None)
     missing = f", {len(event.progress) - len(known)} tasks to come" if len(known) < len(event.progress) else ""
     return f"tasks together {1e3 * together:.3f} ms{missing}"
-
-
-def coverage_lines(coverage: Sequence[Coverage]) -> list[str]:
-    """Return a line for every task: where its schedule comes from."""
-    used = sum(c.source == RECORDS for c in coverage)
-    adapted = sum(c.adapted for c in coverage)
-    lines = [
-        f"{used} of {len(coverage)} tasks have schedules from records"
-        + (f", {adapted} adapted from those of similar tasks" if adapted else "")
-    ]
-    for c in coverage:
-        time = f", {1e3 * c.seconds:.4f} ms" if c.seconds is not None else ""
-        lines.append(f"  {c.task.name} {c.task.shape} x{c.task.weight}: {c.source}{time}")
-    return lines
-
-
-def _missing(task: SearchTask, records: Records) -> str:
-    if not task.spaces:
-        return "default: nothing to tune"
-    others = records.targets(task.name)
-    return f"default: records are of {', '.join(others)} only" if others else "default: no records"
-
-
-def with_schedules(options: Options, candidates: Mapping[str, Candidate], coverage: Sequence[Coverage] = ()) -> Options:
-    """Return options that compile with these schedules, and search nothing."""
-    untried = frozenset(c.task.name for c in coverage if c.adapted) - options.candidates.keys()
-    return replace(
-        options, candidates={**candidates, **options.candidates}, untried=untried, trials=0, seconds=None, records=None
-    )

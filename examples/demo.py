@@ -1,19 +1,13 @@
 """Compile mobilenet_v2 from a small file, run it, and compare numbers and times with onnxruntime."""
 
 import statistics
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
 import ansorc
-
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "models"))
-
-from seeded import load_network  # noqa: E402  it lies beside the tests' models
+from ansorc.tools.networks.seeded import load_network, network_path
 
 ROUNDS, RUNS = 5, 10
 
@@ -33,7 +27,7 @@ def milliseconds(run, rounds=ROUNDS):
 
 def main():
     """Print latency and the largest difference."""
-    network = load_network(ROOT / "tests" / "models" / "mobilenet_v2_b1.light.onnx")
+    network = load_network(network_path("mobilenet_v2_b1"))
     start = time.perf_counter()
     model = ansorc.compile(network)
     print(f"compiled mobilenet_v2 in {time.perf_counter() - start:.1f} s")

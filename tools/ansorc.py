@@ -85,7 +85,9 @@ def _print_version(context: click.Context, _parameter: click.Parameter, value: b
 @click.option("--trials", type=int, default=0, help="Search schedules first: try so many candidates in all.")
 @click.option("--seconds", type=float, help="Search schedules first, for so long.")
 @click.option(
-    "--records", metavar="FILE", help="File of trials: used, and added to by a search; `none`: keep no trials."
+    "--records",
+    metavar="FILE",
+    help="File of trials: used, and added to by a search; `none`: neither that, nor what is shipped.",
 )
 @click.option(
     "--cost-model",

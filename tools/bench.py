@@ -7,7 +7,7 @@ import sys
 
 import click
 
-SUBCOMMANDS = ("candidates", "latency", "networks", "ops", "peak", "profile", "search")
+SUBCOMMANDS = ("candidates", "latency", "memory", "networks", "ops", "peak", "profile", "search")
 """Each is a function of that name in `bench_NAME.py`."""
 
 

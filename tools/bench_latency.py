@@ -13,6 +13,7 @@ import numpy as np
 
 from ansorc.runtime.module import CompiledModel
 from ansorc.tools.measure import OtherLoad, interleave, processor, random_inputs
+from ansorc.tools.networks import NetworkFile
 
 CALLS, WARM_UP_CALLS = 10_000, 20
 THROUGHPUT_SECONDS = 3.0
@@ -47,13 +48,13 @@ class Latency:
 
 
 @click.command()
-@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("model", type=NetworkFile())
 @click.option("--calls", default=CALLS, show_default=True, type=click.IntRange(min=100), help="Calls that are timed.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of a call [default: all cores].")
 @click.option("--records", metavar="FILE", help="Compile with the best schedules of these records.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def latency(model: Path, calls: int, threads: int | None, records: str | None, as_json: bool) -> None:
-    """Call MODEL, an ONNX file or a compiled library, many times: percentiles, and throughput.
+    """Call MODEL, an ONNX file, a network's name or a compiled library, many times: percentiles, and throughput.
 
     Throughput is that of several instances in one process, each on one thread, beside one that uses all.
     """

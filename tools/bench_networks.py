@@ -28,6 +28,7 @@ from ansorc.tools.measure import (
     relative_error,
 )
 from ansorc.tools.network_engines import ENGINES, PACKAGES, Run
+from ansorc.tools.networks import network_file
 
 SAMPLE_SECONDS = 0.02
 MEGABYTE = 1e6
@@ -63,7 +64,9 @@ class NetworkFigures:
 
 
 @click.command()
-@click.argument("models", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("models", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--network", "names", multiple=True, help="A network by name, such as resnet-50; repeatable.")
+@click.option("--batch", "batches", multiple=True, type=int, help="Of the networks by name; repeatable [default: 1].")
 @click.option(
     "--peer",
     "peers",
@@ -79,8 +82,8 @@ class NetworkFigures:
 @click.option("--json", "as_json", is_flag=True, help="A JSON object a line.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw the speeds of all engines; needs matplotlib.")
 def networks(
-    models: tuple[Path, ...], peers: tuple[str, ...], threads: int, records: str | None, cost_model: str | None,
-    as_json: bool, picture: Path | None,
+    models: tuple[Path, ...], names: tuple[str, ...], batches: tuple[int, ...], peers: tuple[str, ...], threads: int,
+    records: str | None, cost_model: str | None, as_json: bool, picture: Path | None,
 ) -> None:  # fmt: skip
     """Compile each of MODELS by the command line, load it without the compiler, compare with other runtimes.
 
@@ -92,6 +95,9 @@ def networks(
             raise click.BadParameter(f"{package} is missing: pip install 'ansorc[bench]'", param_hint="--peer")
     if picture is not None and missing("matplotlib"):
         raise click.BadParameter("needs matplotlib: pip install 'ansorc[bench]'", param_hint="--picture")
+    models = (*models, *(network_file(name, batch) for name in names for batch in batches or (1,)))
+    if not models:
+        raise click.UsageError("no MODELS, and no --network")
     flags = [
         f for name, value in (("--records", records), ("--cost-model", cost_model)) if value for f in (name, value)
     ]

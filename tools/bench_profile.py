@@ -26,6 +26,7 @@ from ansorc.compiler.task_job import machine_of
 from ansorc.compiler.tasks import compile_tasks
 from ansorc.tools.limits import measure_limits
 from ansorc.tools.measure import processor
+from ansorc.tools.networks import NetworkFile
 
 Array = NDArray[Any]
 RUNS, WARM_UP_RUNS = 30, 5
@@ -75,7 +76,7 @@ class NetworkProfile:
 
 
 @click.command()
-@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("model", type=NetworkFile())
 @click.option("--threads", type=int, help="Threads of the network [default: all cores].")
 @click.option("--records", metavar="FILE", help="Compile with the best schedules of these records.")
 @click.option("--runs", default=RUNS, show_default=True, type=click.IntRange(min=1), help="Timed runs.")

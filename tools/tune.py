@@ -20,10 +20,12 @@ from ansorc.compiler.measuring.measurer import LocalPools, PoolMeasurer
 from ansorc.compiler.options import Options
 from ansorc.compiler.output import whole_file
 from ansorc.compiler.program import Program
-from ansorc.compiler.records.database import Records
+from ansorc.compiler.recorded import with_schedules
+from ansorc.compiler.records.database import Record, Records
 from ansorc.compiler.search.evolution import Evolution
 from ansorc.compiler.search.policy import POLICIES, SearchSettings
 from ansorc.compiler.search.scheduler import OBJECTIVES, STRATEGIES
+from ansorc.compiler.search.task import SearchTask
 from ansorc.compiler.search.tuner import Event, Tuned
 from ansorc.compiler.target import Target, parse_target, target_key, usable_cores
 from ansorc.compiler.task_job import machine_of
@@ -31,6 +33,7 @@ from ansorc.compiler.tasks import compile_tasks
 from ansorc.tools import report_analysis, tune_report
 from ansorc.tools.ansorc import USER_ERRORS
 from ansorc.tools.limits import Limits, measure_limits
+from ansorc.tools.networks import NetworkFile, network_file
 from ansorc.tools.suites import PAPER
 from ansorc.tools.tune_progress import Watcher
 from ansorc.tools.tune_report import Here
@@ -160,6 +163,7 @@ def suite(which: str, batch_size: int, **raw: object) -> None:
 
 @command.command()
 @click.argument("models", nargs=-1, required=True)
+@click.option("--batch-size", type=int, help="Of networks by name [default: 1].")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the tuned library of one MODEL, too.")
 @click.option(
     "--objective",
@@ -178,23 +182,50 @@ def suite(which: str, batch_size: int, **raw: object) -> None:
 )
 @options_of_a_search
 def network(
-    models: tuple[str, ...], output: Path | None, objective: str, required_ms: tuple[float, ...], **raw: object
+    models: tuple[str, ...], batch_size: int | None, output: Path | None, objective: str,
+    required_ms: tuple[float, ...], **raw: object,
 ) -> None:  # fmt: skip
-    """Tune all tasks of each MODEL, an ONNX file; a scheduler gives trials to those that gain most."""
+    """Tune all tasks of each MODEL, an ONNX file or a network such as resnet-50; a scheduler gives trials to those that
+    gain most."""
     search = Search(**raw)
+    files = [network_file(model, batch_size) for model in models]
     if output is not None and len(models) > 1:
         raise InvalidOptionError("--output", output, "one MODEL: compile the others with `ansorc --records`")
     limits = _limits(search)
-    sources = [to_tasks(read(model, search.options), search.options) for model in models]
+    sources = [to_tasks(read(file, search.options), search.options) for file in files]
     required = [ms / 1e3 for ms in required_ms]
     tuned = _tune_together(search, " + ".join(s.name for s in sources), sources, limits, objective, required)
     for line in network_lines(sources, tuned, search.options):
         click.echo(line)
     if output is not None:
         (source,) = sources
-        options = tuning.with_schedules(search.options, tuned.best)
+        options = with_schedules(search.options, tuned.best)
         link_tasks(source, compile_tasks(source, "object", options).tasks, options, output)
         click.echo(f"{output} written", err=True)
+
+
+@command.command()
+@click.argument("models", nargs=-1, required=True, type=NetworkFile())
+@click.option("--records", metavar="FILE", required=True, help="File of trials of these networks.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Small file to write.")
+@click.option("--target", "targets", multiple=True, default=["native"], show_default=True, help="Whose; repeatable.")
+@click.option("--threads", type=int, help="Threads of the trials [default: all cores].")
+def ship(models: tuple[Path, ...], records: str, output: Path, targets: tuple[str, ...], threads: int | None) -> None:
+    """Keep what wins in each MODEL: schedules that beat the default inside of the running network."""
+    found: dict[tuple[str, str], tuple[SearchTask, Record]] = {}
+    for target in map(parse_target, targets):
+        options = Options(target=target, records=records, threads=threads, use_cache=False)
+        for model in models:
+            source = to_tasks(read(model, options), options)
+            won = tuning.winners(source, options)
+            click.echo(f"{source.name}, {target.cpu}: {len(won)} of {len(source.code)} tasks")
+            found |= {(r.task, r.target): (task, r) for task, r in won}
+    with whole_file(output) as temporary, Records(temporary) as into:
+        for task, _ in found.values():
+            into.add_task(task.name, task.shape, task.flops, task.text)
+        into.add(into.begin("shipped", "{}"), [record for _, record in found.values()])
+        into.freeze()
+    click.echo(f"{len(found)} schedules in {output}, {output.stat().st_size / 1024:.0f} KiB")
 
 
 @command.command()
@@ -281,7 +312,7 @@ def _tune_together(
     )
     show = search.raw["show"]
     if show is not None:
-        options = tuning.with_schedules(search.options, tuned.best)
+        options = with_schedules(search.options, tuned.best)
         for source in sources:
             chosen = {n: text for n, text in source.code.items() if n in tuned.best}
             for task in compile_tasks(replace(source, code=chosen), str(show), options).tasks.values():

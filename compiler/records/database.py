@@ -87,21 +87,19 @@ class Run:
 class Records:
     """An open file of records; a context manager."""
 
-    def __init__(self, path: Path, *, create: bool = True) -> None:
-        """Open a file, or make it; raises UnusableRecordsError."""
+    def __init__(self, path: Path, *, create: bool = True, frozen: bool = False) -> None:
+        """Open a file, or make it; one that is `frozen` is only read, and nobody writes to it.
+
+        Raises UnusableRecordsError.
+        """
         self.path = path
         if not create and not path.exists():
             raise UnusableRecordsError(path, "there is no such file", "make it by tuning with --records")
         with self._explained():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-            self._write_ahead()
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            with self._transaction():
-                if not self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'format'").fetchone():
-                    for statement in SCHEMA.split(";\n"):
-                        self._connection.execute(statement)
-                    self._connection.execute("INSERT INTO format VALUES (?)", (FORMAT,))
+            if frozen:
+                self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+            else:
+                self._connection = self._open(path)
             (version,) = self._connection.execute("SELECT version FROM format").fetchone()
         if version != FORMAT:
             raise UnusableRecordsError(path, f"its format is {version}, this version reads {FORMAT}")
@@ -185,6 +183,24 @@ class Records:
         with self._explained():
             for row in self._connection.execute(statement, arguments):
                 yield _record(row)
+
+    def freeze(self) -> None:
+        """Make a single small file of what is stored, which can be opened `frozen`."""
+        with self._explained():
+            self._connection.execute("PRAGMA journal_mode = DELETE")
+            self._connection.execute("VACUUM")
+
+    def _open(self, path: Path) -> sqlite3.Connection:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        self._write_ahead()
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        with self._transaction():
+            if not self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'format'").fetchone():
+                for statement in SCHEMA.split(";\n"):
+                    self._connection.execute(statement)
+                self._connection.execute("INSERT INTO format VALUES (?)", (FORMAT,))
+        return self._connection
 
     def _write_ahead(self) -> None:
         """Switch to WAL; of this, SQLite does not wait until another process that opens the file is done."""

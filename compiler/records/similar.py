@@ -47,7 +47,7 @@ class SimilarTasks:
             if (
                 point is not None
                 and mine is not None
-                and _relative(task, mine) <= SLACK * max(1.0, _relative(other, point))
+                and relative(task, mine) <= SLACK * max(1.0, relative(other, point))
             ):
                 return Adapted(task.candidate(mine), other.shape)
         return None
@@ -80,7 +80,7 @@ def _brought(other: SearchTask, point: Point, task: SearchTask) -> Point | None:
     return None
 
 
-def _relative(task: SearchTask, point: Point) -> float:
+def relative(task: SearchTask, point: Point) -> float:
     """Return the estimated cycles of a point over those of the task's default."""
     space = task.spaces[point.space]
     cycles = estimated_cycles(space.kind.parts(space.nest, space.machine, task.values(point)))

@@ -77,8 +77,9 @@ class TaskSearch:
         return [*first, *rest][:count]
 
     def defaults(self) -> list[Point]:
-        """Return the candidates that analytic models like best, unless the search is to do without."""
-        return default_points(self.task) if self.settings.defaults else []
+        """Return the candidates that analytic models like best, and what is known of elsewhere, unless the search is to
+        do without."""
+        return list(dict.fromkeys([*default_points(self.task), *self.task.known])) if self.settings.defaults else []
 
     def absorb(self, points: Sequence[Point], trials: Sequence[Trial]) -> None:
         """Remember what became of points, and let the cost model learn of those that were measured."""

@@ -40,6 +40,8 @@ class SearchTask:
     """One for each kind of schedule that fits; none where there is nothing to tune."""
     flops: float
     """Operations of the task's own algorithm; 0 where no space says."""
+    known: tuple[Point, ...] = ()
+    """What won on other machines: a search begins with it, as with the defaults."""
 
     @property
     def group(self) -> tuple[str, int]:

@@ -43,6 +43,11 @@ def abort_in_promised(job: TaskJob) -> TaskCode:
     return compile_task(job) if job.trees is None else misbehave("abort")  # type: ignore[return-value]
 
 
+def abort_in_given(job: TaskJob) -> TaskCode:
+    """Compile a task, but as if a schedule that is asked for ended in an abort."""
+    return compile_task(job) if job.candidate is None else misbehave("abort")  # type: ignore[return-value]
+
+
 def abort_in_all(job: TaskJob) -> None:
     """End as LLVM does when it cannot go on."""
     misbehave("abort")

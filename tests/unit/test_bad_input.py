@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from seeded import load_network, network_path
 
 import ansorc
 from ansorc.compiler.errors import NothingToTuneError, UnusableRecordsError
+from ansorc.tools.networks.seeded import load_network, network_path
 
 
 def model(nodes: list[onnx.NodeProto], shape: list[int | str], *weights: onnx.TensorProto) -> onnx.ModelProto:

@@ -7,10 +7,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from seeded import network_path
 from small_layers import MEMORY
 
 from ansorc.tools.measure import relative_error
+from ansorc.tools.networks.seeded import network_path
 from ansorc.tools.suites import PAPER, SUITES
 from ansorc.tools.workloads import AttentionScores, BatchMatmul, Dense, MatrixNorm, Workload
 from ansorc.tools.workloads_convolution import Capsules, Convolution

@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from seeded import load_network, network_path
+
+from ansorc.tools.networks.seeded import load_network, network_path
 
 ROOT = Path(__file__).parents[2]
 SYSROOT = Path("/usr/aarch64-linux-gnu")  # Debian's libc6-arm64-cross

@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from seeded import load_network, network_path
 
 import ansorc
 from ansorc.runtime.errors import LoadFailedError, WrongInputError
+from ansorc.tools.networks.seeded import load_network, network_path
 
 ROOT = Path(__file__).parents[2]
 TOLERANCE = 1e-4

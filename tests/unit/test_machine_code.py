@@ -4,12 +4,12 @@ from pathlib import Path
 
 import onnx
 import pytest
-from seeded import load_network, network_path
 
 from ansorc.compiler.driver import read, to_tasks
 from ansorc.compiler.options import Options
 from ansorc.compiler.task_job import TaskJob, compile_task
 from ansorc.runtime.machine_code import FunctionCode, inspect
+from ansorc.tools.networks.seeded import load_network, network_path
 
 X86 = """
 	.type	kernel,@function

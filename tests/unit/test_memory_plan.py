@@ -4,12 +4,12 @@ import random
 
 import pytest
 from mlir import ir
-from seeded import load_network, network_path
 
 from ansorc.compiler.driver import read, to_tasks
 from ansorc.compiler.kernel import context
 from ansorc.compiler.options import Options
 from ansorc.dialect_passes.graph.plan_memory import Base, Buffer, allocate, lower_bound, plan
+from ansorc.tools.networks.seeded import load_network, network_path
 
 
 @pytest.mark.parametrize("seed", range(30))

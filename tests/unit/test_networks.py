@@ -1,26 +1,27 @@
-"""Every network of `tests/models`, compiled whole and compared with onnxruntime."""
+"""Every network of `tools/networks`, compiled whole and compared with onnxruntime."""
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from imagenet import NAMES, load_imagenet
-from seeded import load_network, network_names, network_path
 
 import ansorc
 from ansorc.tools.measure import random_inputs, relative_error
+from ansorc.tools.networks import IMAGENET, seeded_names
+from ansorc.tools.networks.imagenet import load_imagenet
+from ansorc.tools.networks.seeded import load_network, network_path
 
 TOLERANCE = 1e-4
 ALREADY = "mobilenet_v2_b1"
 """test_library.py looks at this one from all sides."""
 
 
-@pytest.mark.parametrize("name", [n for n in network_names() if n.endswith("_b1") and n != ALREADY])
+@pytest.mark.parametrize("name", [n for n in seeded_names() if n.endswith("_b1") and n != ALREADY])
 def test_seeded_networks(name: str) -> None:
     agrees_with_onnxruntime(load_network(network_path(name)))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", IMAGENET)
 def test_imagenet_networks(name: str) -> None:
     agrees_with_onnxruntime(load_imagenet(name))
 

@@ -15,7 +15,7 @@ from onnx import helper
 from onnx_cases import graph_model
 
 import ansorc
-from ansorc.compiler import driver, tuning
+from ansorc.compiler import driver, recorded, tuning
 from ansorc.compiler.driver import read, to_tasks
 from ansorc.compiler.errors import DifferentResultError, InvalidOptionError
 from ansorc.compiler.measuring.trial import Trial
@@ -57,7 +57,7 @@ def test_a_search_is_kept_and_used(tuned: tuple[Path, Path], layer: Case) -> Non
     _, path = tuned
     options = Options(records=path, threads=2)
     source = to_tasks(read(layer.model, options), options)
-    found, coverage = tuning.recorded(source, options)
+    found, coverage = recorded.recorded(source, options)
     with Records(path) as records:
         stored = list(records.every())
         assert len(stored) == 8
@@ -75,7 +75,7 @@ def test_records_of_another_target_say_so(tuned: tuple[Path, Path], layer: Case)
     _, path = tuned
     options = Options(target=parse_target("haswell"), records=path)
     source = to_tasks(read(layer.model, options), options)
-    found, coverage = tuning.recorded(source, options)
+    found, coverage = recorded.recorded(source, options)
     assert not found
     assert target_key(Options().target) in coverage[0].source
 
@@ -99,15 +99,15 @@ def test_a_near_miss_is_adapted(layer: Case, tmp_path: Path) -> None:
     batch = Dense("D", 40, 32, 64, activation="relu").case(1)
     options = Options(records=path, threads=2)
     source = to_tasks(read(batch.model, options), options)
-    found, coverage = tuning.recorded(source, options)
+    found, coverage = recorded.recorded(source, options)
     (candidate,) = found.values()
     assert candidate.sketch.parallel == (40, 64)
-    (line,) = tuning.coverage_lines(coverage)[1:]
+    (line,) = recorded.coverage_lines(coverage)[1:]
     assert "adapted from records of the same operators on 24x64 / 32" in line
     (result,) = ansorc.compile(batch.model, records=path, threads=2).run(batch.inputs).values()
     np.testing.assert_allclose(result, batch.reference(), rtol=1e-4, atol=1e-4)
     other = Dense("D", 40, 32, 64, activation="gelu").case(1)  # another operator
-    nothing, why = tuning.recorded(to_tasks(read(other.model, options), options), options)
+    nothing, why = recorded.recorded(to_tasks(read(other.model, options), options), options)
     assert not nothing
     assert why[0].source == "default: no records"
 

@@ -16,15 +16,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-NAMES = (
-    *("bvlc_alexnet", "densenet121", "inception_v1", "inception_v2", "resnet50"),
-    *("shufflenet", "squeezenet", "vgg19", "zfnet512"),
-)
+from ansorc.tools.networks import IMAGENET
+
 SMALL_FAN_IN = 8
 
 
 def load_imagenet(name: str, seed: int = 0) -> onnx.ModelProto:
-    """Return one of NAMES with random weights and without its last softmax."""
+    """Return one of IMAGENET with random weights and without its last softmax."""
     folder = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
     return reweight(onnx.load(folder / f"light_{name}.onnx"), name, seed)
 
@@ -89,6 +87,6 @@ def _values(
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3 or sys.argv[1] not in NAMES:
-        sys.exit(f"usage: imagenet.py NAME OUTPUT.onnx; names: {', '.join(NAMES)}")
+    if len(sys.argv) != 3 or sys.argv[1] not in IMAGENET:
+        sys.exit(f"usage: imagenet.py NAME OUTPUT.onnx; names: {', '.join(IMAGENET)}")
     onnx.save(load_imagenet(sys.argv[1]), sys.argv[2])

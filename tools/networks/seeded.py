@@ -3,7 +3,7 @@
 `NAME.light.onnx` holds the graph; its metadata entry `ansorc.weight:NAME` says how to make the
 weight of that name. The same file gives the same bits on every machine.
 
-    python tests/models/seeded.py resnet50_b1 resnet50.onnx
+    python -m ansorc.tools.networks.seeded resnet50_b1 resnet50.onnx
 """
 
 from __future__ import annotations
@@ -18,19 +18,14 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-MODELS = Path(__file__).resolve().parent
+from ansorc.tools.networks import FOLDER, SUFFIX, seeded_names
+
 PREFIX = "ansorc.weight:"
-SUFFIX = ".light.onnx"
 
 
 def network_path(name: str) -> Path:
     """Return the small file of a network such as "resnet50_b1"."""
-    return MODELS / f"{name}{SUFFIX}"
-
-
-def network_names() -> list[str]:
-    """List the networks of this folder."""
-    return sorted(path.name.removesuffix(SUFFIX) for path in MODELS.glob(f"*{SUFFIX}"))
+    return FOLDER / f"{name}{SUFFIX}"
 
 
 def load_network(path: str | Path) -> onnx.ModelProto:
@@ -83,6 +78,6 @@ def _draw(network: str, name: str, shape: list[int], distribution: tuple[str, fl
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3 or sys.argv[1] not in network_names():
-        sys.exit(f"usage: seeded.py NAME OUTPUT.onnx; names: {', '.join(network_names())}")
+    if len(sys.argv) != 3 or sys.argv[1] not in seeded_names():
+        sys.exit(f"usage: seeded.py NAME OUTPUT.onnx; names: {', '.join(seeded_names())}")
     onnx.save(load_network(network_path(sys.argv[1])), sys.argv[2])
