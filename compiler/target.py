@@ -22,10 +22,12 @@ AVX512_FEATURES = "-prefer-256-bit"
 
 @dataclass(frozen=True)
 class Caches:
-    """Bytes of the caches of one core; what is not known of a processor is what most have at least."""
+    """Bytes of the caches that a core has; what is not known of a processor is what most have at least."""
 
     l1: int = 32 << 10
     l2: int = 1 << 20
+    l3: int = 16 << 20
+    """That all cores share."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ def _caches(folder: Path) -> Caches:
         level, kind, size = ((index / name).read_text().strip() for name in ("level", "type", "size"))
         if kind != "Instruction" and size.endswith("K"):
             found[f"l{level}"] = int(size[:-1]) << 10
-    return Caches(**{name: found[name] for name in ("l1", "l2") if name in found})
+    return Caches(**{name: found[name] for name in ("l1", "l2", "l3") if name in found})
 
 
 def usable_cores() -> int:

@@ -300,6 +300,7 @@ def costs(nest: Pairs, machine: Machine, values: Values) -> Costs:
     again = weights * (chunks - 1)
     if footprint(step(nest), values, size) + panel > 0.75 * machine.l2_bytes:
         again, near = again + near, 0.0
+    speed = L3_BYTES_A_CYCLE if weights <= 0.75 * machine.l3_bytes else MEMORY_BYTES_A_CYCLE
     read = weights / WEIGHT_BYTES_A_CYCLE / longer
     outside = 2 * rows * (nest.channels + 2 * nest.filters) * size
     writing = WRITING_CYCLES + 4 * (1 + nest.epilogue_cycles)
@@ -307,7 +308,7 @@ def costs(nest: Pairs, machine: Machine, values: Values) -> Costs:
         products=register_tiles * (half * (fma + beside / longer) + TILE_CYCLES / longer),
         sums=rows * (half // lanes * READING_CYCLES + columns // lanes * writing),
         l2=near / L2_BYTES_A_CYCLE / longer,
-        memory=(outside / MEMORY_BYTES_A_CYCLE + again / L3_BYTES_A_CYCLE) / longer + read,
+        memory=(outside / MEMORY_BYTES_A_CYCLE + again / speed) / longer + read,
         weights=read,
         imbalance=imbalance(chunks, machine.cores),
     )

@@ -12,6 +12,7 @@ class Machine:
     x86: bool
     l1_bytes: int = 32 << 10
     l2_bytes: int = 1 << 20
+    l3_bytes: int = 16 << 20
     fma_ports: int = 2
     """Multiply-adds of whole vectors that begin in a cycle."""
     cores: int = 8

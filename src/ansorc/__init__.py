@@ -45,7 +45,8 @@ def compile(
     (None: the cores that the running process may use). `shapes` gives the inputs with symbolic dimensions their sizes.
     `trials` (candidates of all tasks together) or `seconds` ask for a search before compiling; `records` is a file of
     trials, which a search reads and adds to, and whose best schedules are used without one ("none": a search keeps no
-    trials, and schedules that are shipped are not used). `cost_model` is a file that `ansorc-tune train` wrote, or "shipped": a search starts from it, and it
+    trials, and schedules that are shipped are not used).
+    `cost_model` is a file that `ansorc-tune train` wrote, or "shipped": a search starts from it, and it
     chooses schedules that nobody tuned (None: a search starts from the one that is shipped, and closed-form models
     choose; "none": a search starts from nothing, too). `exact` leaves out algorithms
     that round more than the model's operators do. `cold` searches schedules for calls that find their data in memory,
