@@ -9,68 +9,25 @@ from pathlib import Path
 from ansorc.runtime.signature import C_TYPES, DTYPES, TensorLike
 
 INTERFACE = Path(__file__).parent / "native" / "ansorc.h"
-KEYWORDS = frozenset(
-    {
-        "auto",
-        "break",
-        "case",
-        "char",
-        "const",
-        "continue",
-        "default",
-        "do",
-        "double",
-        "else",
-        "enum",
-        "extern",
-        "float",
-        "for",
-        "goto",
-        "if",
-        "inline",
-        "int",
-        "long",
-        "register",
-        "restrict",
-        "return",
-        "short",
-        "signed",
-        "sizeof",
-        "static",
-        "struct",
-        "switch",
-        "typedef",
-        "union",
-        "unsigned",
-        "void",
-        "volatile",
-        "while",
-        "bool",
-        "class",
-        "delete",
-        "new",
-        "private",
-        "protected",
-        "public",
-        "template",
-        "this",
-        "throw",
-        "try",
-        "catch",
-        "namespace",
-        "using",
-        "virtual",
-        "operator",
-        "model",
-    }
-)
-"""Words of C and C++, and the name of our own parameter."""
+WORDS = """
+alignas alignof and and_eq asm auto bitand bitor bool break case catch char class co_await co_return co_yield
+compl concept const const_cast consteval constexpr constinit continue decltype default delete do double
+dynamic_cast else enum explicit export extern false float for friend goto if inline int long mutable namespace
+new noexcept not not_eq nullptr operator or or_eq private protected public register reinterpret_cast requires
+restrict return short signed sizeof static static_assert static_cast struct switch template this thread_local
+throw true try typedef typeid typename typeof typeof_unqual union unsigned using virtual void volatile wchar_t
+while xor xor_eq linux unix
+"""
+KEYWORDS = frozenset({*WORDS.split(), "model"})
+"""Words of C and C++, macros of GCC, and the name of our own parameter."""
+RESERVED = re.compile(r"[0-9_].*|ansorc.*|.*_t|[A-Z0-9_]*")
+"""Names that belong to the language, its library or us; macros are written in capitals."""
 
 
 def identifier(name: str, taken: set[str] | None = None) -> str:
     """Make a C identifier of a name, different from those taken (and add it there)."""
     base = re.sub(r"[^A-Za-z0-9_]", "_", name) or "tensor"
-    if base[0].isdigit() or base in KEYWORDS or base.startswith("_"):
+    if base in KEYWORDS or RESERVED.fullmatch(base):
         base = "t_" + base
     made, count = base, 1
     while taken is not None and made in taken:
@@ -138,9 +95,10 @@ def entry_source(model: str, inputs: Sequence[TensorLike], outputs: Sequence[Ten
         '#define EXPORT __attribute__((visibility("default")))',
         f"EXPORT {prototype};",
         f"{prototype} {{",
-        f"  const void *inputs[] = {{{', '.join([*ins, '0'])}}};",
-        f"  void *outputs[] = {{{', '.join([*outs, '0'])}}};",
-        "  return ansorc_run(model, inputs, outputs);",
+        # No identifier of a tensor begins like these.
+        f"  const void *_inputs[] = {{{', '.join([*ins, '0'])}}};",
+        f"  void *_outputs[] = {{{', '.join([*outs, '0'])}}};",
+        "  return ansorc_run(model, _inputs, _outputs);",
         "}",
         "",
     ))  # fmt: skip
