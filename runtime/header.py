@@ -20,8 +20,8 @@ while xor xor_eq linux unix
 """
 KEYWORDS = frozenset({*WORDS.split(), "model"})
 """Words of C and C++, macros of GCC, and the name of our own parameter."""
-RESERVED = re.compile(r"[0-9_].*|ansorc.*|.*_t|[A-Z0-9_]*")
-"""Names that belong to the language, its library or us; macros are written in capitals."""
+RESERVED = re.compile(r"|[0-9_].*|(ansorc|ANSORC).*|.*_t|NULL|EXPORT|[A-Z0-9_]+_(MAX|MIN|WIDTH|C)")
+"""Names that belong to the language, to what our header includes, or to us."""
 
 
 def identifier(name: str, taken: set[str] | None = None) -> str:

@@ -72,7 +72,8 @@ def test_types_and_status_codes(language: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-NAMES = ["inputs", "outputs", "int", "and", "int64_t", "NULL", "ansorc_run", "_x", "x:0", "model", "linux", "EXPORT"]
+NAMES = ["inputs", "outputs", "int", "and", "int64_t", "NULL", "ansorc_run", "_x", "x:0", "model", "linux", "EXPORT",
+         "INT64_MAX"]  # fmt: skip
 
 
 @pytest.mark.parametrize("language", ["c99", "c++11"])
@@ -83,13 +84,12 @@ def test_tensors_may_have_any_name(language: str, tmp_path: Path) -> None:
         pytest.skip("no compiler")
     x = np.arange(4, dtype=np.float32).reshape(1, 4) - 2
     nodes = [helper.make_node("Relu", [name], [f"y{k}"]) for k, name in enumerate(NAMES)]
-    outputs = [f"y{k}" for k in range(len(NAMES) - 1)]
-    nodes[-1].output[0] = "errno"
-    compiled = ansorc.compile(graph_model(nodes, dict.fromkeys(NAMES, x), [*outputs, "errno"]))
+    outputs = [f"y{k}" for k in range(len(NAMES))]
+    compiled = ansorc.compile(graph_model(nodes, dict.fromkeys(NAMES, x), outputs))
     for result in compiled.run(dict.fromkeys(NAMES, x)).values():
         np.testing.assert_array_equal(result, np.maximum(x, 0))
     compiled.save(tmp_path / "model.so")
     source = tmp_path / ("program.c" if language == "c99" else "program.cpp")
-    source.write_text('#include <errno.h>\n#include <stdio.h>\n#include "model.h"\nint main(void) { return 0; }\n')
+    source.write_text('#include "model.h"\nint main(void) { return 0; }\n')
     flags = ["-Wall", "-Wextra", "-Werror", f"-std={language}", "-I", str(tmp_path)]
     subprocess.run([compiler, *flags, source, "-o", tmp_path / "program"], check=True)
