@@ -63,7 +63,7 @@ def test_the_wheel_has_every_room_once(wheels: tuple[Path, Path]) -> None:
         f"ansorc/{path.relative_to(ROOT).as_posix()}"
         for room in ("compiler", "dialect_passes", "runtime", "frontends", "tools")
         for path in (ROOT / room).rglob("*")
-        if path.is_file() and path.suffix in (".py", ".c", ".h", ".npz")
+        if path.is_file() and path.suffix in (".py", ".c", ".h", ".npz", ".db", ".onnx")
     }
     assert set(names) == expected | {"ansorc/__init__.py", "ansorc/__main__.py", "ansorc/py.typed"}
     assert len(names) == len(set(names))
