@@ -1,7 +1,7 @@
 """Schedules that come with the package: what won inside of some networks, on machines with AVX-512 and with AVX2.
 
 `ansorc-tune ship` makes the file. A machine that differs from the one that measured takes a schedule where its own
-analytic model expects as much of it as of the default.
+analytic model expects as much of it as of the default; another number of threads, where they share it as well.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from types import TracebackType
 
 from ansorc.compiler.records.database import Records
 from ansorc.compiler.records.similar import SLACK, relative
+from ansorc.compiler.search.sample import default_points
 from ansorc.compiler.search.task import Point, SearchTask
 from ansorc.compiler.target import Target, target_key
 
@@ -48,9 +49,24 @@ class ShippedSchedules:
         for distance, target in self._targets:
             record = self._records.best(task.name, target, self._threads)
             point = None if record is None else task.point(record.candidate)
-            if point is not None and (distance < OTHER_PROCESSOR or relative(task, point) <= SLACK):
+            if record is None or point is None:
+                continue
+            likes = distance < OTHER_PROCESSOR or relative(task, point) <= SLACK
+            if likes and (record.threads == self._threads or self._shares(task, point)):
                 return point
         return None
+
+    def _shares(self, task: SearchTask, point: Point) -> bool:
+        """Whether this number of threads shares a schedule for another number as well as the default."""
+        (default, *_) = default_points(task)
+        return _idle(task, point, self._threads) <= SLACK * _idle(task, default, self._threads)
+
+
+def _idle(task: SearchTask, point: Point, threads: int) -> float:
+    """Return how much longer the busiest of some threads works than the average."""
+    space = task.spaces[point.space]
+    chunks = space.kind.properties(space.nest, space.machine, task.values(point)).chunks
+    return -(-chunks // threads) * threads / chunks
 
 
 SAME, OTHER_FEATURES, OTHER_PROCESSOR = range(3)

@@ -111,6 +111,24 @@ def test_other_machines(
         assert used is not None or found is (slack > 1)
 
 
+@pytest.mark.parametrize(("threads", "used"), [(2, True), (8, False)])
+def test_other_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int, used: bool) -> None:
+    """A schedule of two chunks is none for eight threads."""
+    source = to_tasks(read(Dense("D", 255, 256, 512).case(1).model, OPTIONS), OPTIONS)
+    (task,) = tasks_of(source, machine_of(OPTIONS.target))
+    (default,) = default_points(task)
+    (space,) = task.spaces
+
+    def chunks(candidate: Candidate) -> int:
+        return space.properties(candidate).chunks
+
+    two = next(c for c in space.candidates() if chunks(c) == 2)
+    assert chunks(task.candidate(default)) > 2
+    monkeypatch.setattr(shipped, "SHIPPED", tmp_path / "shipped.db")
+    ship(tmp_path / "shipped.db", source, two, target_key(OPTIONS.target))
+    assert bool(with_schedules(source, replace(OPTIONS, threads=threads)).candidates) is used
+
+
 def test_a_search_begins_with_it(source: Program, won: Candidate, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Candidate] = []
 
