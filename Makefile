@@ -28,7 +28,7 @@ lit: venv ## IR in, IR out: one file a pass
 	$(BIN)/lit -v tests/lit
 
 unit: venv ## pytest
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --durations=15
 
 check: lint types lit unit ## all of the above
 
