@@ -95,8 +95,8 @@ def with_schedules(options: Options, candidates: Mapping[str, Candidate], covera
     """Return options that compile with these schedules, and search nothing."""
     given = options.candidates.keys()
     shipped = frozenset(c.task.name for c in coverage if c.source == SHIPPED) - given
-    untried = frozenset(c.task.name for c in coverage if c.adapted) - given | shipped
+    untried = options.untried | shipped | frozenset(c.task.name for c in coverage if c.adapted) - given
     return replace(
-        options, candidates={**candidates, **options.candidates}, untried=untried, shipped=shipped, trials=0,
+        options, candidates={**candidates, **options.candidates}, untried=untried, shipped=options.shipped | shipped, trials=0,
         seconds=None, records=NO_RECORDS,
     )  # fmt: skip
