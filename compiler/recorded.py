@@ -97,6 +97,6 @@ def with_schedules(options: Options, candidates: Mapping[str, Candidate], covera
     shipped = frozenset(c.task.name for c in coverage if c.source == SHIPPED) - given
     untried = options.untried | shipped | frozenset(c.task.name for c in coverage if c.adapted) - given
     return replace(
-        options, candidates={**candidates, **options.candidates}, untried=untried, shipped=options.shipped | shipped, trials=0,
-        seconds=None, records=NO_RECORDS,
+        options, candidates={**candidates, **options.candidates}, untried=untried, shipped=options.shipped | shipped,
+        trials=0, seconds=None, records=NO_RECORDS,
     )  # fmt: skip
