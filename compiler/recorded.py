@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from ansorc.compiler.program import Program
 from ansorc.compiler.records.database import Records
 from ansorc.compiler.records.shipped import ShippedSchedules
 from ansorc.compiler.records.similar import SimilarTasks
-from ansorc.compiler.search.task import SearchTask, tasks_of
+from ansorc.compiler.search.task import SearchTask, fitting_spaces, tasks_of
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.target import target_key, usable_cores
 from ansorc.compiler.task_job import machine_of
@@ -45,27 +44,43 @@ def recorded(source: Program, options: Options) -> tuple[Mapping[str, Candidate]
     found: dict[str, Candidate] = {}
     coverage: list[Coverage] = []
     machine = machine_of(options.target)
-    given = nullcontext() if options.records is None else Records(Path(options.records), create=False)
-    with given as records, ShippedSchedules(options.target, threads) as shipped:
-        if records is None:
-            known = shipped.known(source.code)
-            source = replace(source, code={name: text for name, text in source.code.items() if name in known})
-        similar = None if records is None else SimilarTasks(records, key, threads, machine)
+    if options.records is None:
+        return _shipped(source, options, threads)
+    with (
+        Records(Path(options.records), create=False) as records,
+        ShippedSchedules(options.target, threads) as shipped,
+    ):
+        similar = SimilarTasks(records, key, threads, machine)
         for task in tasks_of(source, machine, exact=options.exact):
-            best = records.best(task.name, key, threads) if records is not None and task.spaces else None
+            best = records.best(task.name, key, threads) if task.spaces else None
             if best is not None and task.point(best.candidate) is not None:
                 found[task.name] = best.candidate
                 coverage.append(Coverage(task, RECORDS, best.seconds))
             elif (point := shipped.best(task)) is not None:
                 found[task.name] = task.candidate(point)
                 coverage.append(Coverage(task, SHIPPED))
-            elif similar is not None and task.spaces and (adapted := similar.adapted(task)) is not None:
+            elif task.spaces and (adapted := similar.adapted(task)) is not None:
                 found[task.name] = adapted.candidate
                 coverage.append(Coverage(task, f"{ADAPTED} from records of the same operators on {adapted.origin}"))
             elif best is not None:
                 coverage.append(Coverage(task, "default: its record is a schedule that this version does not have"))
             else:
                 coverage.append(Coverage(task, _missing(task, records)))
+    return found, coverage
+
+
+def _shipped(source: Program, options: Options, threads: int) -> tuple[Mapping[str, Candidate], list[Coverage]]:
+    """Look at the tasks that something is shipped for; nothing is estimated, as every compilation comes by here."""
+    machine = machine_of(options.target)
+    found: dict[str, Candidate] = {}
+    coverage: list[Coverage] = []
+    with ShippedSchedules(options.target, threads) as shipped:
+        for name in shipped.known(source.code):
+            text = source.code[name]
+            task = SearchTask(name, text, 1, fitting_spaces(text, machine, exact=options.exact), 0.0)
+            if (point := shipped.best(task)) is not None:
+                found[name] = task.candidate(point)
+                coverage.append(Coverage(task, SHIPPED))
     return found, coverage
 
 
@@ -84,10 +99,10 @@ def coverage_lines(coverage: Sequence[Coverage]) -> list[str]:
     return lines
 
 
-def _missing(task: SearchTask, records: Records | None) -> str:
+def _missing(task: SearchTask, records: Records) -> str:
     if not task.spaces:
         return "default: nothing to tune"
-    others = [] if records is None else records.targets(task.name)
+    others = records.targets(task.name)
     return f"default: records are of {', '.join(others)} only" if others else "default: no records"
 
 

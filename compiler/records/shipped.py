@@ -38,9 +38,9 @@ class ShippedSchedules:
         if self._records is not None:
             self._records.close()
 
-    def known(self, tasks: Collection[str]) -> set[str]:
-        """Return those of some tasks, by name, that there is a schedule for on a machine like this."""
-        return self._tasks.intersection(tasks) if self._targets else set()
+    def known(self, tasks: Collection[str]) -> list[str]:
+        """Return those of some tasks, by name, that there is a schedule for on a machine like this, in their order."""
+        return [name for name in tasks if name in self._tasks] if self._targets else []
 
     def best(self, task: SearchTask) -> Point | None:
         """Return the schedule of a task that was measured on the most similar machine; None where none fits."""

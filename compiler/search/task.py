@@ -84,9 +84,13 @@ def tasks_of(program: Program, machine: Machine, *, exact: bool = False) -> list
 
 def task_of_text(name: str, text: str, weight: int, machine: Machine, *, exact: bool = False) -> SearchTask:
     """Return the task of a module with one function; only spaces that have a candidate count."""
-    allowed = (s for s in spaces_of_task(text, machine) if s.kind.name in all_kinds(exact=exact))
-    spaces = tuple(s for s in allowed if s.choose() is not None)
+    spaces = tuple(s for s in fitting_spaces(text, machine, exact=exact) if s.choose() is not None)
     return SearchTask(name, text, weight, spaces, _flops(spaces))
+
+
+def fitting_spaces(text: str, machine: Machine, *, exact: bool = False) -> tuple[TaskSpace[Any], ...]:
+    """Return the spaces of the kinds that fit a task; some may be empty, as nothing is estimated."""
+    return tuple(s for s in spaces_of_task(text, machine) if s.kind.name in all_kinds(exact=exact))
 
 
 def _flops(spaces: tuple[TaskSpace[Any], ...]) -> float:
