@@ -65,7 +65,7 @@ def assemble(program: Program, facts: Mapping[str, KernelFacts], default_threads
                 packed = array.nbytes if packing is None else prod(packing.shape) * array.itemsize
                 weight_bytes += -(-packed // ALIGNMENT) * ALIGNMENT
             return Place(1, placed[key].offset)
-        return Place(2 + p.index + (len(program.inputs) if p.base is Base.OUTPUT else 0), 0)
+        return Place(2 + p.index + (len(program.inputs) if p.base is Base.OUTPUT else 0), p.offset)
 
     for call in memory.calls:
         kernel = facts[call.task]

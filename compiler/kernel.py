@@ -28,8 +28,10 @@ from ansorc.dialect_passes.lower import (
     expand_math,
     explicit_copies,
     order_loops,
+    pitched_arguments,
     prefetch,
     reassociate,
+    reciprocals,
     scalable_vectors,
     sections,
     strided_slices,
@@ -90,6 +92,7 @@ def facts_of(module: ir.Module) -> KernelFacts:
 def advance(module: ir.Module, stage: str, machine: Machine) -> str:
     """Take the module from `scheduled` or later one stage on, in place; return the new stage."""
     if stage == "scheduled":
+        pitched_arguments.run(module)
         run_passes(module, BUFFERIZE)
         copies.run(module)
         return "bufferized"
@@ -144,6 +147,7 @@ def to_scheduled(module: ir.Module, chosen: Schedule) -> str:
         destination.restore(module)
     border.settle(module)
     expand_math.run(module)
+    reciprocals.run(module)
     if chosen.vectorize:
         if constant_products.run(module):  # it reads tiles with their unit dims, which are folded elsewhere already
             transform(module, FOLD_UNITS)
@@ -169,6 +173,7 @@ def to_affine(module: ir.Module) -> None:
     border.write_out(next(functions(module)))
     destination.run(module)
     contract.run(module)
+    pitched_arguments.run(module)
     run_passes(module, BUFFERIZE)
     copies.run(module)
     run_passes(module, AFFINE)

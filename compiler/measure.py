@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,9 @@ from ansorc.compiler.sketch.kind import TaskSpace
 from ansorc.compiler.sketch.kinds import spaces
 from ansorc.compiler.target import Target, parse_target
 from ansorc.compiler.task_job import TaskCode
+from ansorc.dialect_passes import pitch
 from ansorc.dialect_passes.ir_walk import body, functions, shape
+from ansorc.dialect_passes.pitch import Pitch
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.runtime import linking
 from ansorc.runtime.kernel_runner import LoadedKernel, aligned, arena
@@ -27,6 +30,8 @@ from ansorc.runtime.llvm_binding import LoadedCode, compile_ir
 
 Array = NDArray[Any]
 DTYPES = {"f32": np.float32, "f64": np.float64, "f16": np.float16, "i64": np.int64, "i32": np.int32, "i8": np.int8}
+POISON = 0xFF
+"""Every byte of memory that nobody has written yet: not a number, so what is not written shows."""
 REPEATS, REPEAT_SECONDS = 5, 0.01
 
 
@@ -36,6 +41,22 @@ class TensorType:
 
     shape: tuple[int, ...]
     dtype: Any
+    pitch: Pitch | None = None
+    """Where it lies in the rows of a larger tensor."""
+
+    @property
+    def memory(self) -> tuple[int, ...]:
+        """The shape of the memory that it lies in."""
+        if self.pitch is None:
+            return self.shape
+        return (prod(self.shape) // self.pitch.row, self.pitch.step)
+
+    def view(self, memory: Array) -> Array:
+        """Return the tensor that lies in memory of the shape `memory`."""
+        strides = None if self.pitch is None else self.pitch.strides(self.shape)
+        if strides is None:
+            return memory
+        return np.lib.stride_tricks.as_strided(memory, self.shape, [s * memory.itemsize for s in strides])
 
 
 @lru_cache(maxsize=64)
@@ -43,10 +64,13 @@ def types_of_task(text: str) -> tuple[TensorType, ...]:
     """Return the types of a task's arguments, and of its result."""
     with kernel.context(), ir.Location.unknown():
         module = ir.Module.parse(text)
-        block = body(next(functions(module)))
+        function = next(functions(module))
+        block = body(function)
         values = [*block.arguments, list(block.operations)[-1].operands[0]]
         kinds = [str(ir.RankedTensorType(v.type).element_type) for v in values]
-        return tuple(TensorType(tuple(shape(v)), DTYPES[k]) for v, k in zip(values, kinds, strict=True))
+        arguments = pitch.of_arguments(function)
+        pitches = [*map(arguments.get, range(len(block.arguments))), pitch.of_result(function)]
+        return tuple(TensorType(tuple(shape(v)), DTYPES[k], p) for v, k, p in zip(values, kinds, pitches, strict=True))
 
 
 def spaces_of_task(text: str, machine: Machine) -> list[TaskSpace[Any]]:
@@ -77,7 +101,11 @@ class RunnableTask:
         """Compute the result of arguments in their plain order; constants are packed first."""
         buffers = self.buffers(arguments)
         self.kernel.run(buffers, threads)
-        return buffers[len(arguments)]
+        return self.result(buffers)
+
+    def result(self, buffers: Sequence[Array]) -> Array:
+        """Return the result in the buffers of a run."""
+        return self.types[-1].view(buffers[len(self.types) - 1])
 
     def once(self, arguments: Sequence[Array], threads: int = 1) -> float:
         """Time one run, after one that warms up."""
@@ -96,13 +124,16 @@ class RunnableTask:
         """Return memory for a run: arguments in the order and layout of the kernel, a poisoned result, scratch."""
         facts = self.code.facts
         packed = {n: packing.apply(arguments[n]) for n, packing in facts.packings.items()}
-        kinds = [(t.shape, t.dtype) for n, t in enumerate(self.types) if n not in packed]
+        kinds = [(t.memory, t.dtype) for n, t in enumerate(self.types) if n not in packed]
         places = iter(arena([*kinds, *(((size,), np.uint8) for size in facts.scratch)]))
         # Weights lie in the library's file, everything else in its arena.
         buffers = [aligned(packed[n].shape, t.dtype) if n in packed else next(places) for n, t in enumerate(self.types)]
+        for kind, buffer in zip(self.types, buffers, strict=True):
+            if kind.pitch is not None or buffer is buffers[-1]:
+                buffer.reshape(-1).view(np.uint8)[:] = POISON
         for n, argument in enumerate(arguments):
-            buffers[n][...] = packed.get(n, argument)
-        buffers[-1].reshape(-1).view(np.uint8)[:] = 0xFF  # not a number: what is not written shows
+            whole = buffers[n] if n in packed else self.types[n].view(buffers[n])
+            whole[...] = packed.get(n, argument)
         return [*buffers, *places]
 
 

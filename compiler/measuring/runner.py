@@ -6,7 +6,7 @@ The process may die of a candidate; the next one gets a new process, which compu
 from __future__ import annotations
 
 import statistics
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ansorc.compiler.measure import RunnableTask, runnable, types_of_task
+from ansorc.compiler.measure import POISON, RunnableTask, runnable, types_of_task
 from ansorc.compiler.target import Target
 from ansorc.compiler.task_job import TaskCode
 from ansorc.runtime.kernel_runner import intact
@@ -95,22 +95,30 @@ def run(job: RunJob) -> Ran:
     task = runnable(job.text, job.code, job.target)
     buffers = task.buffers(known.arguments)
     task.kernel.run(buffers, job.threads)
-    wrong = misdeed(known, buffers, set(job.code.facts.packings))
+    wrong = misdeed(known, task, buffers)
     if wrong:
         return Ran(wrong=wrong)
     times = _cold_times if job.cold else _times
     return Ran(times(task, buffers, job.threads, job.best))
 
 
-def misdeed(known: Known, buffers: Sequence[Array], packed: Collection[int]) -> str:
+def misdeed(known: Known, task: RunnableTask, buffers: Sequence[Array]) -> str:
     """Return what a kernel did that it should not have; empty if nothing."""
-    error = known.expected.difference(buffers[len(known.arguments)])
+    error = known.expected.difference(task.result(buffers))
     if not error <= TOLERANCE:
         return f"off by {error:.2g} of the largest result"
     if not all(map(intact, buffers)):
         return "it wrote outside of its arrays"
+    for k, kind in enumerate(task.types):
+        if (
+            kind.pitch is not None
+            and (buffers[k].view(np.uint8)[:, kind.pitch.row * buffers[k].itemsize :] != POISON).any()
+        ):
+            return f"it wrote beyond the rows of array {k}"
     for k, argument in enumerate(known.arguments):
-        if k not in packed and not np.array_equal(buffers[k], argument, equal_nan=True):
+        if k in task.code.facts.packings:
+            continue
+        if not np.array_equal(task.types[k].view(buffers[k]), argument, equal_nan=True):
             return f"it wrote to its argument {k}"
     return ""
 

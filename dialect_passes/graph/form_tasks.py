@@ -13,8 +13,9 @@ computed twice.
     row reduction (softmax, layer norm)     joins elementwise users and reductions over the same rows
     extract_slice, insert_slice             join elementwise users and each other; the former joins an anchor, too
     transpose                               joins a pad
-    pad                                     joins the anchor that reads it, if whoever makes its source cannot write it
-    pad, concat                             start a task otherwise
+    pad                                     joins the anchor that reads it, if whoever makes its source cannot write it;
+                                            starts a task otherwise
+    concat                                  is none: see place_concats
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import numpy as np
 from mlir import ir
 from mlir.dialects import linalg, tensor
 
-from ansorc.dialect_passes.graph import join_chains
+from ansorc.dialect_passes.graph import join_chains, place_concats
 from ansorc.dialect_passes.graph.groups import (
     SHADOWS,
     VIEWS,
@@ -37,6 +38,7 @@ from ansorc.dialect_passes.graph.groups import (
     is_row_reduction,
 )
 from ansorc.dialect_passes.ir_walk import body, collect, functions, indexing_maps, pad_amounts, shape, text_of
+from ansorc.dialect_passes.pitch import ATTRIBUTE
 
 SLICES = ("tensor.extract_slice", "tensor.insert_slice")
 LOAD = "ml_program.global_load_const"
@@ -60,6 +62,7 @@ def run(module: ir.Module, weights: dict[str, np.ndarray], fuse: Fuse = never) -
     """
     main = next(f for f in functions(module) if ir.StringAttr(f.attributes["sym_name"]).value == "main")
     _copy_returned_values(main)
+    place_concats.run(main)
     outline = _Outliner(module, main)
     groups = _join(_group(main), outline, fuse)
     for group in groups:
@@ -97,10 +100,10 @@ def _group(main: ir.Operation) -> list[Group]:
             continue
         joined = {id(member_of[u]) if u in member_of else 0 for u in users}
         target = member_of[users[0]] if len(joined) == 1 and users[0] in member_of else None
-        if op.name in VIEWS:
+        if op.name in (*VIEWS, place_concats.CONCAT):
             continue  # they cost nothing between tasks
         if target is None or not _may_join(op, users, target):
-            target = Group(op, fixed=op.name == "tensor.concat")
+            target = Group(op)
             groups.append(target)
         target.members.append(op)
         target.anchors += is_anchor(op)
@@ -133,7 +136,7 @@ def _may_join(op: ir.Operation, users: list[ir.Operation], group: Group) -> bool
         source = op.operands[0]
         alone = all(value != source for member in group.members for value in member.operands)
         return group.anchors == 1 and alone and _pads_input(op, users) and not _written_with_border(source)
-    if op.name == "tensor.concat" or any(u.name == "tensor.pad" and u != group.root for u in users):
+    if any(u.name == "tensor.pad" and u != group.root for u in users):
         return False
     if op.name == "linalg.transpose":
         return len(group.members) == 1 and group.pads == 1
@@ -166,7 +169,7 @@ def _pads_input(op: ir.Operation, users: list[ir.Operation]) -> bool:
 
 def _written_with_border(source: ir.Value) -> bool:
     """Whether the operation that makes what is padded may write it into a larger buffer: nobody else reads it."""
-    if isinstance(source.owner, ir.Block) or source.owner.operation.name in (*VIEWS, LOAD):
+    if isinstance(source.owner, ir.Block) or source.owner.operation.name in (*VIEWS, LOAD, place_concats.CONCAT):
         return False
     return len(list(source.uses)) == 1
 
@@ -241,7 +244,7 @@ class _Outliner:
     def _function(self, members: list[ir.Operation], arguments: list[ir.Value], group: Group) -> ir.Operation:
         result = group.root.results[0].type
         kind = ir.FunctionType.get([a.type for a in arguments], [result])
-        entries = [ir.DictAttr.get({"ansorc.constant": ir.UnitAttr.get()} if _is_weight(a) else {}) for a in arguments]
+        entries = [ir.DictAttr.get(_place(a) | _constant(a)) for a in arguments]
         attributes: dict[str, ir.Attribute] = {
             "sym_name": ir.StringAttr.get("task"),
             "function_type": ir.TypeAttr.get(kind),
@@ -249,6 +252,8 @@ class _Outliner:
             "arg_attrs": ir.ArrayAttr.get(entries),
             "ansorc.task": ir.UnitAttr.get(),
         }
+        if place := _place(group.root.results[0]):
+            attributes["res_attrs"] = ir.ArrayAttr.get([ir.DictAttr.get(place)])
         with ir.InsertionPoint(self.module.body), group.root.location:
             function = ir.Operation.create("func.func", [], [], attributes, regions=1)
             block = function.regions[0].blocks.append(*[a.type for a in arguments])
@@ -332,7 +337,12 @@ def _arguments(members: list[ir.Operation]) -> list[ir.Value]:
     return list(found)
 
 
-def _is_weight(value: ir.Value) -> bool:
-    while not isinstance(value.owner, ir.Block) and value.owner.operation.name in VIEWS:
-        value = value.owner.operation.operands[0]
-    return not isinstance(value.owner, ir.Block) and value.owner.operation.name == LOAD
+def _place(value: ir.Value) -> dict[str, ir.Attribute]:
+    pitch = place_concats.place_of(value)[2]
+    return {} if pitch is None else {ATTRIBUTE: pitch.attribute()}
+
+
+def _constant(value: ir.Value) -> dict[str, ir.Attribute]:
+    source = place_concats.viewed(value)
+    loaded = not isinstance(source.owner, ir.Block) and source.owner.operation.name == LOAD
+    return {"ansorc.constant": ir.UnitAttr.get()} if loaded else {}

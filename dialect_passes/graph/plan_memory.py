@@ -2,6 +2,7 @@
 
 A task's result that is returned goes straight into the output's buffer; every other one gets an offset in one arena, by
 best fit in order of size over the calls in which it is alive. An elementwise task may write over an argument that dies.
+The parts of a concatenation lie in the whole, which is alive from the first of them on.
 """
 
 import random
@@ -12,10 +13,10 @@ from math import prod
 
 from mlir import ir
 
+from ansorc.dialect_passes.graph.place_concats import place_of, viewed
 from ansorc.dialect_passes.ir_walk import body, collect, functions, indexing_maps, iterators, shape
 
 ALIGNMENT = 64
-VIEWS = ("tensor.expand_shape", "tensor.collapse_shape")
 
 
 class Base(Enum):
@@ -29,7 +30,7 @@ class Base(Enum):
 
 @dataclass(frozen=True)
 class Placement:
-    """An address: `offset` in the arena, the `symbol` of a weight, or the `index` of an input or output."""
+    """An address: `offset` bytes in the arena, in the weight `symbol`, or in the input or output `index`."""
 
     base: Base
     offset: int = 0
@@ -80,31 +81,29 @@ def plan(module: ir.Module) -> MemoryPlan:
     """Plan a module of the stage `linalg` (task bodies may be missing: then nothing is done in place)."""
     tasks = {ir.StringAttr(f.attributes["sym_name"]).value: f for f in functions(module)}
     operations = [o.operation for o in body(tasks["main"]).operations]
-    source: dict[ir.Value, ir.Value] = {}
     fixed: dict[ir.Value, Placement] = {
         a: Placement(Base.INPUT, index=k) for k, a in enumerate(body(tasks["main"]).arguments)
     }
-    calls: list[ir.Operation] = []
     for op in operations:
-        if op.name in VIEWS:
-            source[op.results[0]] = source.get(op.operands[0], op.operands[0])
-        elif op.name == "ml_program.global_load_const":
+        if op.name == "ml_program.global_load_const":
             symbol = ir.FlatSymbolRefAttr(op.attributes["global"]).value
             fixed[op.results[0]] = Placement(Base.WEIGHT, symbol=symbol)
-        elif op.name == "func.call":
-            calls.append(op)
     for k, value in enumerate(operations[-1].operands):
-        fixed[source.get(value, value)] = Placement(Base.OUTPUT, index=k)
+        fixed[viewed(value)] = Placement(Base.OUTPUT, index=k)
+    calls = [op for op in operations if op.name == "func.call"]
     last: dict[ir.Value, int] = {}
     for k, call in enumerate(calls):
         for operand in call.operands:
-            last[source.get(operand, operand)] = k
-    buffers, buffer_of = _buffers(calls, source, fixed, last, tasks)
+            last[place_of(operand)[0]] = k
+    buffers, buffer_of = _buffers(calls, fixed, last, tasks)
     placed = allocate(buffers)
 
     def where(value: ir.Value) -> Placement:
-        value = source.get(value, value)
-        return fixed.get(value) or Placement(Base.ARENA, offset=placed[buffer_of[value]].offset)
+        whole, elements, _ = place_of(value)
+        offset = elements * element_bytes(whole)
+        if whole in fixed:
+            return replace(fixed[whole], offset=offset)
+        return Placement(Base.ARENA, offset=placed[buffer_of[whole]].offset + offset)
 
     return MemoryPlan(
         tuple(Call(_callee(c), tuple(where(v) for v in c.operands), where(c.results[0])) for c in calls),
@@ -117,7 +116,6 @@ def plan(module: ir.Module) -> MemoryPlan:
 
 def _buffers(
     calls: list[ir.Operation],
-    source: dict[ir.Value, ir.Value],
     fixed: dict[ir.Value, Placement],
     last: dict[ir.Value, int],
     tasks: dict[str, ir.Operation],
@@ -125,13 +123,13 @@ def _buffers(
     buffers: list[Buffer] = []
     buffer_of: dict[ir.Value, int] = {}
     for k, call in enumerate(calls):
-        result = call.results[0]
-        if result in fixed:
+        result = place_of(call.results[0])[0]
+        if result in fixed or result in buffer_of:
             continue
         size = -(-bytes_of(result) // ALIGNMENT) * ALIGNMENT
         end = last.get(result, k)
-        operands = [source.get(o, o) for o in call.operands]
-        for position in in_place_arguments(tasks[_callee(call)]):
+        operands = [place_of(o)[0] for o in call.operands]
+        for position in in_place_arguments(tasks[_callee(call)]) if result == call.results[0] else ():
             operand = operands[position]
             reused = buffer_of.get(operand)
             # Another view of the argument may be read in another order.
@@ -152,8 +150,12 @@ def _callee(call: ir.Operation) -> str:
 
 def bytes_of(value: ir.Value) -> int:
     """Return the size of a tensor."""
-    width = getattr(ir.RankedTensorType(value.type).element_type, "width", 64)
-    return prod(shape(value)) * max(1, width // 8)
+    return prod(shape(value)) * element_bytes(value)
+
+
+def element_bytes(value: ir.Value) -> int:
+    """Return the size of an element of a tensor."""
+    return max(1, getattr(ir.RankedTensorType(value.type).element_type, "width", 64) // 8)
 
 
 def in_place_arguments(function: ir.Operation) -> list[int]:

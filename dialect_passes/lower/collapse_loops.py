@@ -10,6 +10,7 @@ from math import prod
 from mlir import ir
 from mlir.dialects import tensor
 
+from ansorc.dialect_passes import pitch
 from ansorc.dialect_passes.graph.rebuild import rebuilt
 from ansorc.dialect_passes.ir_walk import body, collect, functions, indexing_maps, iterators, shape
 
@@ -21,7 +22,7 @@ def run(module: ir.Module) -> None:
     for function in functions(module):
         generics = _elementwise(function)
         if generics:
-            groups = _groups(generics)
+            groups = _groups(generics, _row_starts(function, shape(generics[0].results[0])))
             if len(groups) < len(iterators(generics[0])):
                 _collapse(function, groups)
 
@@ -53,15 +54,22 @@ def _dims(m: ir.AffineMap) -> list[int]:
     return [ir.AffineDimExpr(e).position for e in m.results]
 
 
-def _groups(generics: list[ir.Operation]) -> Groups:
-    """Split the loops into the longest runs that each operand reads as a whole or not at all."""
+def _row_starts(function: ir.Operation, extents: list[int]) -> set[int]:
+    """Return the loops that begin a row of an argument or a result which lies in a larger value."""
+    result = pitch.of_result(function)
+    rows = {p.row for p in (*pitch.of_arguments(function).values(), *([result] if result else []))}
+    return {d for d in range(len(extents)) if extents[d] != 1 and prod(extents[d:]) in rows}
+
+
+def _groups(generics: list[ir.Operation], row_starts: set[int]) -> Groups:
+    """Split the loops into the longest runs that each operand reads as a whole or not at all, and in one row."""
     extents = shape(generics[0].results[0])
     reads = [set(_dims(m)) for g in generics for m in indexing_maps(g)]
     groups: Groups = []
     for dim, extent in enumerate(extents):
         wide = [d for d in groups[-1] if extents[d] != 1] if groups else []
         together = extent == 1 or not wide or all((dim in r) == (wide[0] in r) for r in reads)
-        if groups and together:
+        if groups and together and dim not in row_starts:
             groups[-1].append(dim)
         else:
             groups.append([dim])

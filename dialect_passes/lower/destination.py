@@ -12,6 +12,7 @@ convolution reads its padded input without a copy.
 from mlir import ir
 from mlir.dialects import linalg, tensor
 
+from ansorc.dialect_passes import pitch
 from ansorc.dialect_passes.ir_walk import body, functions, segments, shape
 from ansorc.dialect_passes.slices import inserted, slice_of
 
@@ -54,6 +55,10 @@ def _give_destinations(function: ir.Operation) -> None:
         if "arg_attrs" in function.attributes:
             attrs = [{n.name: n.attr for n in ir.DictAttr(a)} for a in ir.ArrayAttr(function.attributes["arg_attrs"])]
         attrs += [{} for _ in range(len(types) - len(attrs))]
+        lies = pitch.of_result(function)
+        if lies is not None:
+            attrs[-1][pitch.ATTRIBUTE] = lies.attribute()
+            del function.attributes["res_attrs"]
         for k, entry in enumerate(attrs):
             entry["bufferization.writable"] = ir.BoolAttr.get(k >= inputs)
         function.attributes["arg_attrs"] = ir.ArrayAttr.get([ir.DictAttr.get(a) for a in attrs])

@@ -1,10 +1,10 @@
-"""Turn concatenations and insertions of whole arguments into copies that can be tiled.
+"""Turn insertions of whole arguments into copies that can be tiled.
 
-    tensor.concat dim(1) %a, %b
+    %i = tensor.insert_slice %a into %out[0, 0]
     -->
-    %s = tensor.extract_slice %out[0, 0]; %c = linalg.copy %a -> %s; %i = tensor.insert_slice %c into %out[0, 0]; ...
+    %s = tensor.extract_slice %out[0, 0]; %c = linalg.copy %a -> %s; %i = tensor.insert_slice %c into %out[0, 0]
 
-Bufferization alone would make serial copies of them, and a buffer for a concatenation besides.
+Bufferization alone would make serial copies of them.
 """
 
 from mlir import ir
@@ -14,27 +14,10 @@ from ansorc.dialect_passes.ir_walk import collect, shape
 
 
 def run(module: ir.Module) -> None:
-    """Rewrite in place every concatenation, and every chain of insertions that starts from `tensor.empty`."""
-    for op in collect(module.operation, "tensor.concat"):
-        _concat(op)
+    """Rewrite in place every insertion of an argument, and every chain of them that starts from `tensor.empty`."""
     for op in collect(module.operation, "tensor.insert_slice"):
         if _is_plain(op) and _source_is_argument(op):
             _insert(op)
-
-
-def _concat(op: ir.Operation) -> None:
-    kind = ir.RankedTensorType(op.results[0].type)
-    axis = ir.IntegerAttr(op.attributes["dim"]).value
-    with ir.InsertionPoint(op), op.location:
-        value: ir.Value = tensor.EmptyOp(list(kind.shape), kind.element_type).result
-        start = 0
-        for operand in op.operands:
-            offsets = [0] * len(kind.shape)
-            offsets[axis] = start
-            value = copied_into(operand, value, offsets)
-            start += shape(operand)[axis]
-    op.results[0].replace_all_uses_with(value)
-    op.erase()
 
 
 def copied_into(source: ir.Value, into: ir.Value, offsets: list[int], strides: list[int] | None = None) -> ir.Value:

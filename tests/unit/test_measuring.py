@@ -143,10 +143,36 @@ def test_arguments_are_compared_too(task: SearchTask) -> None:
     known = runner.Known(arguments, Expected(plain.run(arguments)))
     buffers = plain.buffers(arguments)
     plain.kernel.run(buffers, 1)
-    packed = set(plain.code.facts.packings)
-    assert runner.misdeed(known, buffers, packed) == ""
+    assert runner.misdeed(known, plain, buffers) == ""
     buffers[0][3, 4] += 1
-    assert "argument 0" in runner.misdeed(known, buffers, packed)
+    assert "argument 0" in runner.misdeed(known, plain, buffers)
+
+
+def test_what_lies_in_rows_of_a_larger_value_leaves_the_rest_alone() -> None:
+    text = """
+        #map = affine_map<(d0, d1) -> (d0, d1)>
+        func.func @task(%x: tensor<6x40xf32> {ansorc.pitch = array<i64: 40, 100>})
+            -> (tensor<6x40xf32> {ansorc.pitch = array<i64: 40, 64>}) {
+          %e = tensor.empty() : tensor<6x40xf32>
+          %r = linalg.generic {indexing_maps = [#map, #map], iterator_types = ["parallel", "parallel"]}
+              ins(%x : tensor<6x40xf32>) outs(%e : tensor<6x40xf32>) {
+            ^bb0(%in: f32, %out: f32):
+              %s = arith.addf %in, %in : f32
+              linalg.yield %s : f32
+          } -> tensor<6x40xf32>
+          return %r : tensor<6x40xf32>
+        }
+    """
+    plain = runnable(text, compile_task(TaskJob(text, "linalg", "object", Options().target)))
+    arguments = plain.random_arguments(np.random.default_rng(0))
+    known = runner.Known(arguments, Expected(2 * arguments[0]))
+    buffers = plain.buffers(arguments)
+    assert [b.shape for b in buffers[:2]] == [(6, 100), (6, 64)]
+    plain.kernel.run(buffers, 2)
+    assert runner.misdeed(known, plain, buffers) == ""
+    assert np.isnan(buffers[1][:, 40:]).all()
+    buffers[1][2, 40] = 0
+    assert "beyond the rows of array 1" in runner.misdeed(known, plain, buffers)
 
 
 def test_cold_calls_are_slower(task: SearchTask) -> None:

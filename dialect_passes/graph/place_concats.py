@@ -1,0 +1,127 @@
+"""Let the parts of a concatenation be written where they will lie.
+
+    %a = conv ...; %b = conv ...; %c = tensor.concat dim(3) %a, %b; %p = tensor.pad %c
+    -->
+    %a = conv ...; %a1 = tensor.pad %a; ...; %p = tensor.concat dim(3) %a1, %b1
+
+The concatenation stays in @main and costs nothing: each part is the result of a task, in rows of the whole
+(`dialect_passes.pitch`), and has one place. What cannot be written there, an input or what lies in another
+concatenation already, is copied by a task of its own.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+from mlir import ir
+from mlir.dialects import linalg, tensor
+
+from ansorc.dialect_passes.graph.groups import SHADOWS, VIEWS
+from ansorc.dialect_passes.graph.rebuild import rebuilt
+from ansorc.dialect_passes.ir_walk import body, pad_amounts, shape
+from ansorc.dialect_passes.pitch import Pitch
+
+CONCAT = "tensor.concat"
+NO_TASKS = (*VIEWS, *SHADOWS, "ml_program.global_load_const")
+
+
+def run(main: ir.Operation) -> None:
+    """Bring the concatenations of @main, in place, into the form where `place_of` holds for all of their parts."""
+    for op in [o.operation for o in body(main).operations]:
+        if op.name == "tensor.pad":
+            _pad_parts(op)
+    # The last ones first: where a whole lies decides what may lie in it.
+    for op in reversed([o.operation for o in body(main).operations]):
+        if op.name == CONCAT:
+            for number, part in enumerate(list(op.operands)):
+                if not _may_lie_in(op, number, part):
+                    with ir.InsertionPoint(op), op.location:
+                        kind = ir.RankedTensorType(part.type)
+                        out = tensor.EmptyOp(list(kind.shape), kind.element_type).result
+                        op.operands[number] = linalg.copy(part, outs=[out])
+
+
+def place_of(value: ir.Value) -> tuple[ir.Value, int, Pitch | None]:
+    """Return in which value another one lies, from which element on, and in what rows if there are several."""
+    value = viewed(value)
+    use = next((u for u in value.uses if u.owner.operation.name == CONCAT), None)
+    if use is None:
+        return value, 0, None
+    concat = use.owner.operation
+    axis, sizes = _axis(concat), shape(value)
+    before = sum(prod(shape(v)[axis:]) for v in list(concat.operands)[: use.operand_number])
+    whole, offset, outer = place_of(concat.results[0])
+    if prod(sizes[:axis]) == 1:
+        return whole, offset + before, None
+    step = prod(shape(concat.results[0])[axis:])
+    return whole, offset + before, Pitch(prod(sizes[axis:]), outer.step if outer else step)
+
+
+def viewed(value: ir.Value) -> ir.Value:
+    """Return what a view looks at."""
+    while not isinstance(value.owner, ir.Block) and value.owner.operation.name in VIEWS:
+        value = value.owner.operation.operands[0]
+    return value
+
+
+def _axis(concat: ir.Operation) -> int:
+    return ir.IntegerAttr(concat.attributes["dim"]).value
+
+
+def _may_lie_in(concat: ir.Operation, number: int, part: ir.Value) -> bool:
+    """Whether a part is made by a task that can write it as the operand `number` of a concatenation."""
+    if isinstance(part.owner, ir.Block) or part.owner.operation.name in NO_TASKS:
+        return False
+    users = [(u.owner.operation, u.operand_number) for u in part.uses]
+    if any(u.name == CONCAT and (u != concat or k != number) for u, k in users) or _is_returned(part):
+        return False
+    axis, sizes = _axis(concat), shape(part)
+    row = prod(sizes[axis:])
+    if row == prod(sizes):
+        return True
+    inner = part.owner.operation
+    if inner.name == CONCAT and prod(sizes[_axis(inner) :]) != row:
+        return False  # its own parts would lie in rows of rows
+    return _has_rows(part, Pitch(row, row + 1))
+
+
+def _has_rows(value: ir.Value, pitch: Pitch) -> bool:
+    """Whether all views of a value have dims that end where its rows do."""
+    views = [u.owner.operation for u in value.uses if u.owner.operation.name in VIEWS]
+    return all(pitch.strides(shape(v.results[0])) is not None and _has_rows(v.results[0], pitch) for v in views)
+
+
+def _is_returned(value: ir.Value) -> bool:
+    users = [u.owner.operation for u in value.uses]
+    return any(u.name == "func.return" or (u.name in VIEWS and _is_returned(u.results[0])) for u in users)
+
+
+def _pad_parts(pad: ir.Operation) -> None:
+    """Pad the parts of a concatenation instead of the whole, if whoever makes them can write the border."""
+    owner = pad.operands[0].owner
+    if isinstance(owner, ir.Block) or owner.operation.name != CONCAT or len(list(pad.operands[0].uses)) != 1:
+        return
+    concat = owner.operation
+    axis = _axis(concat)
+    if len(pad.operands) != 1 or any(amounts[axis] for amounts in pad_amounts(pad)):
+        return
+    if not all(_writes_a_border(v) for v in concat.operands):
+        return
+    padded = shape(pad.results[0])
+    parts: list[ir.Value] = []
+    with ir.InsertionPoint(pad), pad.location:
+        for part in concat.operands:
+            sizes = [shape(part)[d] if d == axis else size for d, size in enumerate(padded)]
+            clone = pad.clone()
+            parts.append(rebuilt(clone, [part], sizes, {}))
+            clone.erase()
+        result = rebuilt(concat, parts, padded, {})
+    pad.results[0].replace_all_uses_with(result)
+    pad.erase()
+    concat.erase()
+
+
+def _writes_a_border(value: ir.Value) -> bool:
+    if isinstance(value.owner, ir.Block) or not value.owner.operation.name.startswith("linalg."):
+        return False
+    return len(list(value.uses)) == 1
