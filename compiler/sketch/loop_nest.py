@@ -76,7 +76,8 @@ class LoopNest:
         if not self.contraction or len(self.parallel) < 2:
             return None
         channel = len(self.parallel) - 1
-        found = [o for o in self.operands[:-1] if o.strides[channel] == self.element_bytes]
+        padded = int(self.border is not None)  # no argument: its border is made by the task
+        found = [o for o in self.operands[padded:-1] if o.strides[channel] == self.element_bytes]
         return found[0] if len(found) == 1 and not found[0].constant and len(found[0].shape) > 1 else None
 
     @cached_property

@@ -1,0 +1,136 @@
+"""Concatenations whose parts are written where they lie, against onnxruntime."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import numpy_helper
+
+import ansorc
+from ansorc.compiler.driver import read, to_tasks
+from ansorc.compiler.measure import runnable, spaces_of_task
+from ansorc.compiler.options import Options
+from ansorc.compiler.target import parse_target
+from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
+from ansorc.tools.bench_profile import computes
+
+OPTIONS = Options(records="none")
+MACHINE = machine_of(parse_target("native"))
+BODIES = {
+    "branches before a padded window": """
+        a = Conv <pads = [0, 0, 0, 0]> (x, w1)
+        b = Relu (a)
+        c = Conv <pads = [1, 1, 1, 1]> (x, w3)
+        d = Sigmoid (c)
+        e = Concat <axis = 1> (b, d)
+        f = Conv <pads = [1, 1, 1, 1]> (e, w3)
+        y = Relu (f)""",
+    "dense block": """
+        a = Conv <pads = [1, 1, 1, 1]> (x, w3)
+        b = Concat <axis = 1> (a, x)
+        c = Relu (b)
+        d = Conv <pads = [1, 1, 1, 1]> (c, w3)
+        e = Concat <axis = 1> (b, d)
+        f = Relu (e)
+        g = Conv (f, w1)
+        h = Concat <axis = 1> (e, g)
+        y = Sigmoid (h)""",
+    "depthwise and pointwise": """
+        a = Conv <pads = [1, 1, 1, 1], group = 32> (x, depth)
+        b = Conv (a, w1)
+        c = MaxPool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (x)
+        d = Concat <axis = 1> (b, c)
+        y = Conv (d, w1)""",
+    "a value in two wholes": """
+        a = Relu (x)
+        b = Sigmoid (x)
+        c = Concat <axis = 1> (a, b)
+        d = Concat <axis = 1> (b, a, a)
+        y = Concat <axis = 1> (c, d)""",
+    "a part that is a result": """
+        a = Conv <pads = [1, 1, 1, 1]> (x, w3)
+        z = Relu (a)
+        y = Concat <axis = 1> (x, z)""",
+    "rows and columns": """
+        a = Relu (x)
+        b = Sigmoid (x)
+        c = Concat <axis = 1> (a, b)
+        d = Tanh (x)
+        e = Concat <axis = 1> (d, a)
+        y = Concat <axis = 3> (c, e)""",
+    "softmax": """
+        a = Softmax <axis = 1> (x)
+        b = Relu (x)
+        y = Concat <axis = 1> (a, b)""",
+    "strassen": """
+        a = Conv (x, w1)
+        b = Conv (x, w64)
+        y = Concat <axis = 1> (a, b)""",
+}
+
+
+def model(body: str, sides: int = 12) -> onnx.ModelProto:
+    """A model of these nodes of 2 images of 32 channels; weights have as many channels as what they meet."""
+    names = ["y", "z"] if "z =" in body else ["y"]
+    outputs = ", ".join(f"float[a{n}, b{n}, c{n}, d{n}] {n}" for n in names)
+    text = f'<ir_version: 8, opset_import: ["": 17]>\ng (float[2, 32, {sides}, {sides}] x) => ({outputs}) {{{body}\n}}'
+    proto = onnx.parser.parse_model(text)
+    generator = np.random.default_rng(0)
+    channels: dict[str, int] = {"x": 32}
+    weights: dict[str, np.ndarray] = {}
+    for node in proto.graph.node:
+        sizes = [channels[i] for i in node.input if i in channels]
+        channels[node.output[0]] = sum(sizes) if node.op_type == "Concat" else sizes[0]
+        if node.op_type == "Conv":
+            kind = node.input[1]
+            count = {"w64": 64}.get(kind, 32)
+            shape = (count, 1 if kind == "depth" else sizes[0], *((1, 1) if kind in ("w1", "w64") else (3, 3)))
+            node.input[1] = f"{kind}_{node.output[0]}"
+            scale = np.float32(np.prod(shape[1:]) ** -0.5)
+            weights[node.input[1]] = scale * generator.standard_normal(shape, np.float32)
+            channels[node.output[0]] = count
+    proto.graph.initializer.extend(numpy_helper.from_array(w, n) for n, w in weights.items())
+    for output in proto.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    return proto
+
+
+@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize("sides", [12, 7])
+def test_results(name: str, sides: int) -> None:
+    proto = model(BODIES[name], sides)
+    x = np.random.default_rng(1).standard_normal((2, 32, sides, sides), np.float32)
+    expected = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, {"x": x})
+    results = ansorc.compile(proto, records="none").run({"x": x})
+    for value, found in zip(expected, results.values(), strict=True):
+        assert isinstance(value, np.ndarray)
+        np.testing.assert_allclose(found, value, atol=1e-4 * abs(value).max(), rtol=0)
+
+
+@pytest.mark.parametrize("name", ["branches before a padded window", "depthwise and pointwise"])
+def test_nothing_is_only_moved(name: str) -> None:
+    program = to_tasks(read(model(BODIES[name]), OPTIONS), OPTIONS)
+    moving = [text for text in program.code.values() if not computes(text)]
+    assert all("linalg.transpose" in text for text in moving), "all but the input in the layout of convolutions"
+    assert "tensor.concat" in program.main
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_schedules_know_nothing_of_where_values_lie(name: str) -> None:
+    program = to_tasks(read(model(BODIES[name]), OPTIONS), OPTIONS)
+    pick, generator = random.Random(0), np.random.default_rng(0)
+    for text in program.code.values():
+        if "ansorc.pitch" not in text:
+            continue
+        plain = runnable(text, compile_task(TaskJob(text, "linalg", "object", OPTIONS.target, kinds=("loops",))))
+        arguments = plain.random_arguments(generator)
+        expected = plain.run(arguments).copy()
+        for space in spaces_of_task(text, MACHINE):
+            for candidate in filter(None, (space.sample(pick) for _ in range(2))):
+                job = TaskJob(text, "linalg", "object", OPTIONS.target, candidate=candidate)
+                made = runnable(text, compile_task(job)).run(arguments, 2)
+                assert abs(made - expected).max() <= 1e-4 * abs(expected).max(), candidate.to_json()
