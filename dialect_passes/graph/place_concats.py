@@ -11,6 +11,7 @@ concatenation already, is copied by a task of its own.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import prod
 
 from mlir import ir
@@ -44,17 +45,18 @@ def run(main: ir.Operation) -> None:
 def place_of(value: ir.Value) -> tuple[ir.Value, int, Pitch | None]:
     """Return in which value another one lies, from which element on, and in what rows if there are several."""
     value = viewed(value)
-    use = next((u for u in value.uses if u.owner.operation.name == CONCAT), None)
+    use = next(iter(_part_of(value)), None)
     if use is None:
         return value, 0, None
-    concat = use.owner.operation
-    axis, sizes = _axis(concat), shape(value)
-    before = sum(prod(shape(v)[axis:]) for v in list(concat.operands)[: use.operand_number])
+    concat, number = use
+    axis = _axis(concat)
+    parts = [shape(v) for v in concat.operands]
+    before = sum(prod(sizes[axis:]) for sizes in parts[:number])
     whole, offset, outer = place_of(concat.results[0])
-    if prod(sizes[:axis]) == 1:
+    if prod(parts[number][:axis]) == 1:
         return whole, offset + before, None
     step = prod(shape(concat.results[0])[axis:])
-    return whole, offset + before, Pitch(prod(sizes[axis:]), outer.step if outer else step)
+    return whole, offset + before, Pitch(prod(parts[number][axis:]), outer.step if outer else step)
 
 
 def viewed(value: ir.Value) -> ir.Value:
@@ -68,32 +70,41 @@ def _axis(concat: ir.Operation) -> int:
     return ir.IntegerAttr(concat.attributes["dim"]).value
 
 
+def _readers(value: ir.Value) -> Iterator[tuple[ir.Operation, int]]:
+    """Yield what reads a value or a view of it, and as which operand; no views."""
+    for use in value.uses:
+        user = use.owner.operation
+        if user.name in VIEWS:
+            yield from _readers(user.results[0])
+        else:
+            yield user, use.operand_number
+
+
+def _part_of(value: ir.Value) -> list[tuple[ir.Operation, int]]:
+    return [(user, number) for user, number in _readers(value) if user.name == CONCAT]
+
+
 def _may_lie_in(concat: ir.Operation, number: int, part: ir.Value) -> bool:
     """Whether a part is made by a task that can write it as the operand `number` of a concatenation."""
-    if isinstance(part.owner, ir.Block) or part.owner.operation.name in NO_TASKS:
+    made = viewed(part)
+    if isinstance(made.owner, ir.Block) or made.owner.operation.name in NO_TASKS:
         return False
-    users = [(u.owner.operation, u.operand_number) for u in part.uses]
-    if any(u.name == CONCAT and (u != concat or k != number) for u, k in users) or _is_returned(part):
+    if _part_of(made) != [(concat, number)] or any(user.name == "func.return" for user, _ in _readers(made)):
         return False
     axis, sizes = _axis(concat), shape(part)
     row = prod(sizes[axis:])
     if row == prod(sizes):
         return True
-    inner = part.owner.operation
-    if inner.name == CONCAT and prod(sizes[_axis(inner) :]) != row:
+    inner = made.owner.operation
+    if inner.name == CONCAT and prod(shape(made)[_axis(inner) :]) != row:
         return False  # its own parts would lie in rows of rows
-    return _has_rows(part, Pitch(row, row + 1))
+    return _has_rows(made, Pitch(row, row + 1))
 
 
 def _has_rows(value: ir.Value, pitch: Pitch) -> bool:
-    """Whether all views of a value have dims that end where its rows do."""
-    views = [u.owner.operation for u in value.uses if u.owner.operation.name in VIEWS]
-    return all(pitch.strides(shape(v.results[0])) is not None and _has_rows(v.results[0], pitch) for v in views)
-
-
-def _is_returned(value: ir.Value) -> bool:
-    users = [u.owner.operation for u in value.uses]
-    return any(u.name == "func.return" or (u.name in VIEWS and _is_returned(u.results[0])) for u in users)
+    """Whether a value and all views of it have dims that end where its rows do."""
+    views = [u.owner.operation.results[0] for u in value.uses if u.owner.operation.name in VIEWS]
+    return pitch.strides(shape(value)) is not None and all(_has_rows(v, pitch) for v in views)
 
 
 def _pad_parts(pad: ir.Operation) -> None:

@@ -1,4 +1,4 @@
-"""Resize and Upsample: one axis after the other, each element a sum of a few others."""
+"""Resize and Upsample: one axis after the other, each element a sum of a few others; repetitions at once."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -115,6 +115,7 @@ def _resized(node: Node, sizes: Sequence[int], scales: Sequence[float], coordina
     turned = x.rank > 2 and list(sizes[:2]) == list(x.shape[:2])
     order = channels_last(x.rank) if turned else list(range(x.rank))
     value = node.emitter.transpose(x, order)
+    times = [1] * x.rank
     for axis, source in enumerate(order):
         size, count, scale = x.shape[source], sizes[source], scales[source]
         if count == size and scale == 1:
@@ -122,10 +123,14 @@ def _resized(node: Node, sizes: Sequence[int], scales: Sequence[float], coordina
         at = COORDINATES[coordinates](np.arange(count, dtype=np.float64), scale, size, count)
         if mode == "nearest":
             reads = np.clip(ROUNDINGS[nearest](at), 0, size - 1).astype(np.int64)
-            value = _repeated(node, value, axis, reads)
+            if np.array_equal(reads, np.repeat(np.arange(size), count // size)):
+                times[axis] = count // size
+            else:
+                value = _chosen(node, value, axis, reads)
         else:
             taps = _cubic(node, at, size) if mode == "cubic" else _linear(at, size)
             value = _summed(node, value, axis, taps)
+    value = _repeated(node, value, times)
     return node.emitter.transpose(value, channels_first(x.rank)) if turned else value
 
 
@@ -152,14 +157,21 @@ def _cubic(node: Node, at: Array, size: int) -> Taps:
     return Taps(np.clip(reads, 0, size - 1).astype(np.int64), weights)
 
 
-def _repeated(node: Node, x: Value, axis: int, reads: Array) -> Value:
-    """Elements of an axis several times, or not at all."""
+def _repeated(node: Node, x: Value, times: Sequence[int]) -> Value:
+    """Each element of an axis so many times, of all axes at once."""
+    if set(times) == {1}:
+        return x
+    wide, read = list[int](), list[int]()
+    for size, count in zip(x.shape, times, strict=True):
+        read.append(len(wide))
+        wide += [size] if count == 1 else [size, count]
+    repeated = node.emitter.generic(wide, [(x, read)], x.dtype, lambda b, v: v)
+    return node.emitter.reshape(repeated, [size * count for size, count in zip(x.shape, times, strict=True)])
+
+
+def _chosen(node: Node, x: Value, axis: int, reads: Array) -> Value:
+    """Elements of an axis in any order, several times or not at all."""
     shape = [*x.shape[:axis], reads.size, *x.shape[axis + 1 :]]
-    times = reads.size // x.shape[axis]
-    if np.array_equal(reads, np.repeat(np.arange(x.shape[axis]), times)):
-        wide = [*x.shape[: axis + 1], times, *x.shape[axis + 1 :]]
-        dims = [d for d in range(len(wide)) if d != axis + 1]
-        return node.emitter.reshape(node.emitter.generic(wide, [(x, dims)], x.dtype, lambda b, v: v), shape)
     places = node.tensor(reads, f"{node.name}_places")
 
     def body(b: Block, place: Scalar) -> Scalar:
