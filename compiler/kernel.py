@@ -38,7 +38,7 @@ from ansorc.dialect_passes.lower import (
 )
 from ansorc.dialect_passes.lower.pipelines import AFFINE, BUFFERIZE, GENERALIZE, PREPARE, to_llvm
 from ansorc.dialect_passes.lower.sections import Section
-from ansorc.dialect_passes.schedule import border, loops
+from ansorc.dialect_passes.schedule import border, loops, skip_taps
 from ansorc.dialect_passes.schedule.block_channels import Packing
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.vectorize import FOLD_UNITS, LOWER_VECTORS, VECTORIZE
@@ -144,6 +144,7 @@ def to_scheduled(module: ir.Module, chosen: Schedule) -> str:
         transform(module, script)
         if replayed and str(module) == before:
             raise UnusableScriptError("it changes nothing")
+        skip_taps.settle(module)
         destination.restore(module)
     border.settle(module)
     expand_math.run(module)

@@ -23,6 +23,7 @@ from ansorc.compiler.task_job import TaskCode
 from ansorc.dialect_passes import pitch
 from ansorc.dialect_passes.ir_walk import body, functions, shape
 from ansorc.dialect_passes.pitch import Pitch
+from ansorc.dialect_passes.schedule import skip_taps
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.runtime import linking
 from ansorc.runtime.kernel_runner import LoadedKernel, aligned, arena
@@ -43,6 +44,8 @@ class TensorType:
     dtype: Any
     pitch: Pitch | None = None
     """Where it lies in the rows of a larger tensor."""
+    border: tuple[tuple[int, int], ...] = ()
+    """For each dim, how many zeros it begins and ends with; empty for none."""
 
     @property
     def memory(self) -> tuple[int, ...]:
@@ -50,6 +53,14 @@ class TensorType:
         if self.pitch is None:
             return self.shape
         return (prod(self.shape) // self.pitch.row, self.pitch.step)
+
+    def random(self, generator: np.random.Generator) -> Array:
+        """Draw standard normal numbers, or 0 and 1 for integers, within a border of zeros."""
+        border = self.border or ((0, 0),) * len(self.shape)
+        inside = [size - sum(amounts) for size, amounts in zip(self.shape, border, strict=True)]
+        floating = np.dtype(self.dtype).kind == "f"
+        drawn = generator.standard_normal(inside) if floating else generator.integers(0, 2, inside)
+        return np.pad(drawn.astype(self.dtype), border)
 
     def view(self, memory: Array) -> Array:
         """Return the tensor that lies in memory of the shape `memory`."""
@@ -70,7 +81,9 @@ def types_of_task(text: str) -> tuple[TensorType, ...]:
         kinds = [str(ir.RankedTensorType(v.type).element_type) for v in values]
         arguments = pitch.of_arguments(function)
         pitches = [*map(arguments.get, range(len(block.arguments))), pitch.of_result(function)]
-        return tuple(TensorType(tuple(shape(v)), DTYPES[k], p) for v, k, p in zip(values, kinds, pitches, strict=True))
+        borders = [*(skip_taps.border_of(function, k) for k in range(len(block.arguments))), ()]
+        rows = zip(values, kinds, pitches, borders, strict=True)
+        return tuple(TensorType(tuple(shape(v)), DTYPES[k], p, b) for v, k, p, b in rows)
 
 
 def spaces_of_task(text: str, machine: Machine) -> list[TaskSpace[Any]]:
@@ -91,11 +104,7 @@ class RunnableTask:
 
     def random_arguments(self, generator: np.random.Generator) -> list[Array]:
         """Draw standard normal numbers, and 0 or 1 for integers."""
-        return [
-            (generator.standard_normal(t.shape) if np.dtype(t.dtype).kind == "f" else generator.integers(0, 2, t.shape))
-            .astype(t.dtype)
-            for t in self.types[:-1]
-        ]  # fmt: skip
+        return [t.random(generator) for t in self.types[:-1]]
 
     def run(self, arguments: Sequence[Array], threads: int = 1) -> Array:
         """Compute the result of arguments in their plain order; constants are packed first."""

@@ -58,6 +58,11 @@ def pad_amounts(pad: ir.Operation) -> tuple[list[int], list[int]]:
     return low, high
 
 
+def value_of(pad: ir.Operation) -> ir.Attribute:
+    """Return what a `tensor.pad` pads with."""
+    return list(pad.regions[0].blocks[0].operations)[-1].operands[0].owner.operation.attributes["value"]
+
+
 def shape(value: ir.Value) -> list[int]:
     """Return the static shape of a tensor or memref value; a scalar has none."""
     kind = value.type

@@ -23,6 +23,7 @@ from ansorc.compiler.sketch.decisions import (
     accumulators,
     divisors,
     interleaves,
+    skipped,
     space,
 )
 from ansorc.compiler.sketch.kind import Decision, Values
@@ -96,8 +97,9 @@ def choose(nest: LoopNest, machine: Machine) -> tuple[dict[str, int], float] | N
     if best is None:
         return None
     chosen = best[3]
-    for name in ("part", "unroll", "prefetch"):
-        chosen[name] = decisions[name].default(nest, machine, chosen)
+    for name in ("skip", "part", "unroll", "prefetch"):
+        if name in decisions:
+            chosen[name] = decisions[name].default(nest, machine, chosen)
     return chosen, best[0]
 
 
@@ -186,10 +188,11 @@ def _chunk(extents: list[int], order: list[int], tiles: Values, wanted: int) -> 
 
 
 def estimate(nest: LoopNest, machine: Machine, values: Values) -> Cost:
-    """Estimate a candidate; `values` may lack `unroll` and `prefetch`."""
+    """Estimate a candidate; `values` may lack `skip`, `unroll` and `prefetch`."""
     lanes, vectors = values["lanes"], values["vectors"]
     blocks = nest.parallel[-1] // (lanes * vectors)
     steps = max(1, nest.steps)
+    taken = steps * prod(s.share for s in skipped(nest, values)) if values.get("skip", 1) else steps
     vector_bytes = lanes * nest.element_bytes
     tiles, arithmetic, l2 = 0, 0.0, 0.0
     panel = steps * vectors * vector_bytes if nest.contraction else 0
@@ -197,7 +200,7 @@ def estimate(nest: LoopNest, machine: Machine, values: Values) -> Cost:
     for sizes, times in tile_kinds(nest, values):
         count, rows = times * blocks, prod(sizes)
         tiles += count
-        arithmetic += count * (steps * _step_cycles(nest, machine, values, rows) + TILE_CYCLES)
+        arithmetic += count * (taken * _step_cycles(nest, machine, values, rows) + TILE_CYCLES)
         arithmetic += count * rows * vectors * (1 + nest.epilogue_cycles)
         l2 += count * (fetched + input_bytes(nest) * rows / max(1, prod(nest.outer)) / L2_BYTES_A_CYCLE)
     memory = memory_bytes(nest, machine, values, panel, tiles // blocks) / MEMORY_BYTES_A_CYCLE

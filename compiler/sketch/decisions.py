@@ -10,6 +10,7 @@ from ansorc.compiler.sketch.kind import Decision, Values
 from ansorc.compiler.sketch.loop_nest import LoopNest
 from ansorc.compiler.sketch.steps import MAX_UNROLLED
 from ansorc.dialect_passes.schedule.machine import Machine
+from ansorc.dialect_passes.schedule.skip_taps import Skip
 
 MAX_VECTORS = 8
 LEAST_LANES = 4
@@ -122,6 +123,16 @@ class PadInside(Decision[LoopNest]):
 
 
 @dataclass(frozen=True, order=True)
+class SkipTaps(Decision[LoopNest]):
+    """Whether taps that lie in a border of zeros are left out (1), where register tiles are of one output there."""
+
+    role = "algorithm"
+
+    def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
+        return (1, 0) if skipped(nest, chosen) else (0,)
+
+
+@dataclass(frozen=True, order=True)
 class Part(Decision[LoopNest]):
     """Iterations of the innermost reduction loop that all of a chunk takes before the next ones.
 
@@ -179,6 +190,11 @@ class Prefetch(Decision[LoopNest]):
         return (16, 0, 4, 64) if prod(nest.outer) < OFTEN_READ else (0, 4, 16, 64)
 
 
+def skipped(nest: LoopNest, chosen: Values) -> list[Skip]:
+    """Return which loops may leave out taps in register tiles of these sizes."""
+    return [s for s in nest.skips if chosen.get(f"tile_{s.loop}", 1) == 1]
+
+
 def accumulators(chosen: Values) -> int:
     """Return how many vector registers a register tile sums in."""
     return chosen["vectors"] * prod(v for name, v in chosen.items() if name.startswith("tile_"))
@@ -224,4 +240,5 @@ def space(nest: LoopNest) -> tuple[Decision[LoopNest], ...]:
     chunks = [Chunk("chunk_blocks", "blocks", "")]
     chunks += [Chunk(f"chunk_{k}", str(k), named.get(k, "")) for k in range(len(nest.outer))]
     return (Lanes("lanes"), Vectors("vectors"), PackOperand("pack"), *tiles, *chunks, ChannelsInside("channels_inside"),
-            PadInside("border"), Part("part"), UnrollReduction("unroll"), Prefetch("prefetch"))  # fmt: skip
+            PadInside("border"), *((SkipTaps("skip"),) if nest.skips else ()), Part("part"), UnrollReduction("unroll"),
+            Prefetch("prefetch"))  # fmt: skip

@@ -92,6 +92,8 @@ class Kind(ABC, Generic[N]):
     """Whether results differ from those of the task's own operators by the order of sums alone."""
     prepared: tuple[str, ...]
     """Decisions that are made on the linalg operations, before the script."""
+    sometimes: tuple[str, ...] = ()
+    """More of them, which only some tasks have."""
 
     @abstractmethod
     def describe(self, function: ir.Operation) -> N:
@@ -140,7 +142,8 @@ class Kind(ABC, Generic[N]):
 
     def attributes(self, values: Values) -> str:
         """Return the attributes of a script's module."""
-        decided = [f"ansorc.{name} = {values[name]} : i64" for name in self.prepared]
+        names = [*self.prepared, *(name for name in self.sometimes if name in values)]
+        decided = [f"ansorc.{name} = {values[name]} : i64" for name in names]
         return ", ".join([f'ansorc.kind = "{self.name}"', *decided])
 
 

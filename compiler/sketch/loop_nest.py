@@ -12,8 +12,10 @@ from math import prod
 from mlir import ir
 
 from ansorc.dialect_passes.ir_walk import indexing_maps, segments, shape
+from ansorc.dialect_passes.schedule.block_channels import constant_arguments
 from ansorc.dialect_passes.schedule.border import Border, border_of
 from ansorc.dialect_passes.schedule.shape_of_task import TaskShape
+from ansorc.dialect_passes.schedule.skip_taps import Skip, skips_of
 
 FUNCTION_CYCLES, OPERATION_CYCLES = 10.0, 0.5
 """A function of `math` becomes some twenty operations on a vector; two operations start in a cycle."""
@@ -49,6 +51,8 @@ class LoopNest:
     """About how long the root's body takes for one vector."""
     border: Border | None = None
     """Of what the anchor reads first, where the task pads it."""
+    skips: tuple[Skip, ...] = ()
+    """Loops that may leave out taps which lie in a border of zeros."""
 
     @cached_property
     def outer(self) -> tuple[int, ...]:
@@ -91,8 +95,9 @@ class LoopNest:
         return prod(self.reductions)
 
 
-def loop_nest(task: TaskShape, constants: frozenset[int]) -> LoopNest:
-    """Describe an analysed task; `constants` are the numbers of the arguments that are weights."""
+def loop_nest(function: ir.Operation, task: TaskShape) -> LoopNest:
+    """Describe an analysed task."""
+    constants = frozenset(constant_arguments(function))
     op = task.anchor or task.root
     count = segments(op)[0]
     width = max(1, getattr(ir.RankedTensorType(task.root.results[0].type).element_type, "width", 64) // 8)
@@ -103,6 +108,7 @@ def loop_nest(task: TaskShape, constants: frozenset[int]) -> LoopNest:
     return LoopNest(
         task.parallel, task.reductions, tuple(operands), width, task.contraction, body_cycles(task.root),
         border_of(task.anchor) if task.anchor is not None else None,
+        skips_of(function, task) if task.contraction else (),
     )  # fmt: skip
 
 

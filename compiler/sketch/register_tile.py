@@ -20,7 +20,7 @@ from ansorc.compiler.sketch.properties import Properties
 from ansorc.compiler.sketch.steps import Accumulate, Block, Pack, Pad, Parallel, Peel, Reduce, Script, Walk
 from ansorc.dialect_passes.ir_walk import collect, indexing_maps, shape
 from ansorc.dialect_passes.lower import prefetch
-from ansorc.dialect_passes.schedule import block_channels, border, pack_operand
+from ansorc.dialect_passes.schedule import block_channels, border, pack_operand, skip_taps
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import TaskShape, analyse, loop_extents
@@ -32,6 +32,7 @@ class RegisterTile(Kind[LoopNest]):
 
     name = "register-tile"
     prepared = ("lanes", "vectors", "pack", "border", "prefetch")
+    sometimes = ("skip",)
 
     def describe(self, function: ir.Operation) -> LoopNest:
         task = analyse(function)
@@ -42,7 +43,7 @@ class RegisterTile(Kind[LoopNest]):
             raise CannotBlock("it reads at places that it computes")
         if _reads_past_its_window(task):
             raise CannotBlock("of an input that is larger than its only window, no loop cuts a part")
-        return loop_nest(task, frozenset(block_channels.constant_arguments(function)))
+        return loop_nest(function, task)
 
     def extents(self, nest: LoopNest) -> tuple[tuple[int, ...], tuple[int, ...]]:
         return nest.parallel, nest.reductions
@@ -79,6 +80,7 @@ class RegisterTile(Kind[LoopNest]):
 
     def prepare(self, function: ir.Operation, values: Values) -> dict[int, Packing]:
         task, lanes, vectors = analyse(function), values["lanes"], values["vectors"]
+        skips = skip_taps.skips_of(function, task) if values.get("skip") else ()
         if lanes < 1 or vectors < 1 or not task.parallel or task.parallel[-1] % (lanes * vectors):
             raise CannotBlock(f"{vectors} vectors of {lanes} lanes do not divide the channels of the task")
         if values["pack"] and self.describe(function).packable is None:
@@ -87,6 +89,8 @@ class RegisterTile(Kind[LoopNest]):
             for name, op in (("root", task.root), ("anchor", task.anchor), ("fill", task.fill)):
                 if op is not None:
                     op.attributes[f"ansorc.{name}"] = ir.UnitAttr.get()
+        if task.anchor is not None:
+            skip_taps.mark(task.anchor, skips)
         packings = block_channels.run(function, lanes, vectors)
         if values["pack"]:
             pack_operand.run(function)

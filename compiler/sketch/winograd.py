@@ -184,11 +184,23 @@ class PadInside(Decision[SquareConvolution]):
         return (1, 0) if kept <= STACK_BYTES else (0,)
 
 
+@dataclass(frozen=True, order=True)
+class SkipTaps(Decision[SquareConvolution]):
+    """Whether products of planes that lie in a border of zeros are left out (1)."""
+
+    role = "algorithm"
+
+    def options(self, nest: SquareConvolution, machine: Machine, chosen: Values) -> tuple[int, ...]:
+        return (1, 0)
+
+
 SPACE: tuple[Decision[SquareConvolution], ...] = (
     Outputs("m"), Rows("rows"), Lanes("lanes"), Vectors("vectors"), TileOf("tile_x", ""), TileOf("tile_y", "tile_x"),
     Chunk("chunk_blocks"), Chunk("input_channels"), Chunk("output_blocks"),
     PadInside("border"), Unroll("unroll"), Prefetch("prefetch"),
 )  # fmt: skip
+SPACE_WITH_BORDER = (*SPACE, SkipTaps("skip"))
+"""Of a convolution that may leave out planes."""
 
 
 class WinogradKind(Kind[SquareConvolution]):
@@ -197,6 +209,7 @@ class WinogradKind(Kind[SquareConvolution]):
     name = "winograd"
     exact = False
     prepared = ("m", "lanes", "vectors", "border", "prefetch")
+    sometimes = ("skip",)
 
     def describe(self, function: ir.Operation) -> SquareConvolution:
         task = analyse(function)
@@ -215,7 +228,7 @@ class WinogradKind(Kind[SquareConvolution]):
         return Sketch(self.name, *self.extents(nest), (*pad, step(nest)))
 
     def space(self, nest: SquareConvolution) -> Sequence[Decision[SquareConvolution]]:
-        return SPACE
+        return SPACE_WITH_BORDER if nest.skips else SPACE
 
     def choose(self, nest: SquareConvolution, machine: Machine) -> Choice | None:
         best: tuple[float, dict[str, int]] | None = None
@@ -282,7 +295,8 @@ class WinogradKind(Kind[SquareConvolution]):
                 f"F({m}, {nest.window}) with {vectors} vectors of {lanes} lanes does not divide the channels"
             )
         border.put_off(function, inside=bool(inside))
-        packings = winograd.run(function, task, nest, m, lanes, vectors)
+        skips = nest.skips if values.get("skip") else ()
+        packings = winograd.run(function, task, nest, m, lanes, vectors, skips)
         if ahead:
             prefetch.mark(function, [k for k, p in packings.items() if p.winograd], ahead * vectors * lanes)
         return packings
@@ -321,17 +335,19 @@ def step(nest: SquareConvolution) -> Winograd:
 def _drafts(nest: SquareConvolution, machine: Machine) -> Iterator[dict[str, int]]:
     """Yield the candidates that are worth an estimate: every algorithm and register tile, with enough chunks."""
 
+    space = SPACE_WITH_BORDER if nest.skips else SPACE
+
     def walk(chosen: dict[str, int], left: int) -> Iterator[dict[str, int]]:
-        if left == len(SPACE):
+        if left == len(space):
             yield chosen
             return
-        decision = SPACE[left]
+        decision = space[left]
         options = decision.options(nest, machine, chosen)
         if decision.name == "m":
             options = tuple(m for m in options if m in DEFAULTS)
         elif isinstance(decision, Chunk):
             options = _enough(decision.name, options, nest, chosen)
-        elif decision.name in ("lanes", "unroll", "prefetch"):
+        elif decision.name in ("lanes", "unroll", "prefetch", "skip"):
             options = options[:1]
         for value in options:
             yield from walk({**chosen, decision.name: value}, left + 1)
@@ -364,7 +380,8 @@ def costs(nest: SquareConvolution, machine: Machine, values: Values) -> tuple[fl
     tile = values["tile_x"] * values["tile_y"]
     step_cycles = product_step_cycles(machine, tile, vectors, values["unroll"])
     register_tiles = edge * edge * tiles // tile * (nest.filters // (lanes * vectors))
-    products = register_tiles * (steps * step_cycles + TILE_CYCLES)
+    taken = steps * prod(s.share for s in nest.skips) if values.get("skip") else steps
+    products = register_tiles * (taken * step_cycles + TILE_CYCLES)
     reading = TRANSFORM_SHARE * edge * np.count_nonzero(known.input) + edge * edge
     writing = TRANSFORM_SHARE * (edge + m) / 2 * np.count_nonzero(known.output) + edge * edge / 2 + m * m
     transforms = images * (nest.channels // lanes) * reading + tiles * (nest.filters // lanes) * writing

@@ -37,8 +37,9 @@ from ansorc.dialect_passes.graph.groups import (
     is_leading,
     is_row_reduction,
 )
-from ansorc.dialect_passes.ir_walk import body, collect, functions, indexing_maps, pad_amounts, shape, text_of
+from ansorc.dialect_passes.ir_walk import body, collect, functions, indexing_maps, pad_amounts, shape, text_of, value_of
 from ansorc.dialect_passes.pitch import ATTRIBUTE
+from ansorc.dialect_passes.schedule.skip_taps import BORDER, is_zero
 
 SLICES = ("tensor.extract_slice", "tensor.insert_slice")
 LOAD = "ml_program.global_load_const"
@@ -207,6 +208,8 @@ class _Outliner:
         self.module = module
         self.main = main
         self.known: dict[str, ir.Operation] = {}
+        self.borders: dict[ir.Value, ir.Attribute] = {}
+        """Results of calls that end in zeros on some sides, and how many."""
         self.weight: dict[str, int] = {}
 
     def add(self, group: Group) -> None:
@@ -229,6 +232,9 @@ class _Outliner:
             call = ir.Operation.create(
                 "func.call", [root.results[0].type], arguments, {"callee": ir.FlatSymbolRefAttr.get(symbol)}
             )
+        zeros = _zeros_around(root.results[0])
+        if zeros is not None:
+            self.borders[call.results[0]] = zeros
         root.results[0].replace_all_uses_with(call.results[0])
         for op in reversed(members):
             op.erase()
@@ -244,7 +250,7 @@ class _Outliner:
     def _function(self, members: list[ir.Operation], arguments: list[ir.Value], group: Group) -> ir.Operation:
         result = group.root.results[0].type
         kind = ir.FunctionType.get([a.type for a in arguments], [result])
-        entries = [ir.DictAttr.get(_place(a) | _constant(a)) for a in arguments]
+        entries = [ir.DictAttr.get(_place(a) | _constant(a) | self._border(a, members)) for a in arguments]
         attributes: dict[str, ir.Attribute] = {
             "sym_name": ir.StringAttr.get("task"),
             "function_type": ir.TypeAttr.get(kind),
@@ -264,6 +270,12 @@ class _Outliner:
             with group.root.location:
                 ir.Operation.create("func.return", [], [mapped[group.root.results[0]]])
         return function
+
+    def _border(self, value: ir.Value, members: list[ir.Operation]) -> dict[str, ir.Attribute]:
+        """Tell a convolution what it reads nothing but zeros of."""
+        zeros = self.borders.get(value) or _zeros_around(value)
+        windows = [m for m in members if m.name.startswith("linalg.conv_") and m.operands[0] == value]
+        return {BORDER: zeros} if windows and zeros is not None else {}
 
     def finish(self) -> None:
         for key, function in self.known.items():
@@ -340,6 +352,14 @@ def _arguments(members: list[ir.Operation]) -> list[ir.Value]:
 def _place(value: ir.Value) -> dict[str, ir.Attribute]:
     pitch = place_concats.place_of(value)[2]
     return {} if pitch is None else {ATTRIBUTE: pitch.attribute()}
+
+
+def _zeros_around(value: ir.Value) -> ir.Attribute | None:
+    pad = None if isinstance(value.owner, ir.Block) else value.owner.operation
+    if pad is None or pad.name != "tensor.pad" or not is_zero(value_of(pad)):
+        return None
+    low, high = pad_amounts(pad)
+    return ir.DenseI64ArrayAttr.get([*low, *high])
 
 
 def _constant(value: ir.Value) -> dict[str, ir.Attribute]:

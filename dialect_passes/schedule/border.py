@@ -18,7 +18,16 @@ from math import prod
 from mlir import ir
 from mlir.dialects import arith, linalg, tensor
 
-from ansorc.dialect_passes.ir_walk import body, collect, functions, index_at, indexing_maps, pad_amounts, shape
+from ansorc.dialect_passes.ir_walk import (
+    body,
+    collect,
+    functions,
+    index_at,
+    indexing_maps,
+    pad_amounts,
+    shape,
+    value_of,
+)
 from ansorc.dialect_passes.schedule.words import match_attribute, tile
 
 LATER = "ansorc.pad"
@@ -101,11 +110,6 @@ def made_later(value: ir.Value, low: Sequence[int], sizes: Sequence[int], around
     kind = ir.RankedTensorType.get(list(sizes), ir.RankedTensorType(value.type).element_type)
     attributes = {"low": ir.DenseI64ArrayAttr.get(list(low)), "value": around}
     return ir.Operation.create(LATER, [kind], [value], attributes).results[0]
-
-
-def value_of(pad: ir.Operation) -> ir.Attribute:
-    """Return what a `tensor.pad` pads with."""
-    return list(pad.regions[0].blocks[0].operations)[-1].operands[0].owner.operation.attributes["value"]
 
 
 def step_before(sizes: Sequence[int]) -> list[str]:

@@ -24,6 +24,7 @@ from ansorc.dialect_passes.ir_walk import (
     pad_amounts,
     segments,
     shape,
+    value_of,
 )
 from ansorc.dialect_passes.schedule import border
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock
@@ -121,7 +122,7 @@ def _masked(value: ir.Value, pad: ir.Operation) -> ir.Value:
     with ir.InsertionPoint(last):
         inside = _inside(op, pad)
         if inside is not None:
-            around = arith.constant(last.operands[0].type, border.value_of(pad))
+            around = arith.constant(last.operands[0].type, value_of(pad))
             last.operands[0] = arith.select(inside, last.operands[0], around)
     return op.results[0]
 

@@ -16,12 +16,13 @@ same; taps of the depth are one more reduction of the products.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 
 from mlir import ir
 
-from ansorc.dialect_passes.ir_walk import indexing_maps, shape
+from ansorc.dialect_passes.ir_walk import collect, indexing_maps, shape
 from ansorc.dialect_passes.schedule.bilinear import (
     Epilogue,
     Stages,
@@ -33,6 +34,7 @@ from ansorc.dialect_passes.schedule.bilinear import (
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing, retype
 from ansorc.dialect_passes.schedule.border import Border, border_of
 from ansorc.dialect_passes.schedule.shape_of_task import TaskShape
+from ansorc.dialect_passes.schedule.skip_taps import Skip, mark, skips_of
 from ansorc.dialect_passes.schedule.winograd_matrices import matrices
 from ansorc.dialect_passes.slices import inserted, slice_of
 
@@ -61,6 +63,8 @@ class SquareConvolution:
     """About how long the epilogue takes for one vector; for whoever estimates."""
     border: Border | None = None
     """Of the input, where the task pads it."""
+    skips: tuple[Skip, ...] = ()
+    """Loops over `lead` and `taps` that may leave out products of planes in a border of zeros."""
 
 
 @dataclass(frozen=True)
@@ -101,17 +105,24 @@ def describe(function: ir.Operation, task: TaskShape) -> SquareConvolution:
         raise CannotBlock("weights come in another order")
     check_operands(function, task)
     kind = ir.RankedTensorType(task.root.results[0].type).element_type
+    skips = tuple(s for s in skips_of(function, task) if s.loop < outer - 3 and s.tap < outer + len(reductions) - 3)
     return SquareConvolution(
         tuple(task.parallel[:-3]), task.parallel[-3], task.parallel[-2], task.parallel[-1], reductions[-1],
         tuple(reductions[:-3]), tuple(shape(anchor.operands[0])[:-3]), 4 if str(kind) == "f32" else 8,
-        reductions[-2], border=border_of(anchor),
+        reductions[-2], border=border_of(anchor), skips=skips,
     )  # fmt: skip
 
 
 def run(
-    function: ir.Operation, task: TaskShape, conv: SquareConvolution, m: int, lanes: int, vectors: int
+    function: ir.Operation,
+    task: TaskShape,
+    conv: SquareConvolution,
+    m: int,
+    lanes: int,
+    vectors: int,
+    skips: Sequence[Skip] = (),
 ) -> dict[int, Packing]:
-    """Rewrite an analysed task in place."""
+    """Rewrite an analysed task in place, without the products of `skips`."""
     rewrite = _Rewrite(task, conv, m, lanes, vectors)
     with ir.InsertionPoint(task.root), task.root.location:
         packing = rewrite.weight()
@@ -119,6 +130,11 @@ def run(
         products = rewrite.products(transformed)
         result = rewrite.outputs(products)
     rewrite.make.replace(result)
+    # The loops of the products: i, j, lead..., ty, tx, block, vector, lane, taps..., ci.
+    lead = len(conv.lead)
+    moved = [replace(s, loop=s.loop + 2, tap=s.tap - (lead + 3) + 2 + lead + 5) for s in skips]
+    anchor = next(op for op in collect(function, "linalg.generic") if "ansorc.product0.anchor" in op.attributes)
+    mark(anchor, moved)
     retype(function)
     return packing
 
