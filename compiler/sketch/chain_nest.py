@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import gcd, prod
 
 from mlir import ir
@@ -102,15 +103,24 @@ class ChainNest:
 
     def block_rows(self, stage: StageNest, values: Values) -> int:
         """Return how many rows of a stage one chunk computes."""
-        return prod(self.block(c, values) for c in self.rows_of(stage))
+        return self._of_blocks(values)[0][stage.loops]
 
     def kept_bytes(self, values: Values) -> int:
         """Return the bytes of the largest block that one stage of a chunk leaves for another."""
-        return max(
-            self.element_bytes * self.extents[s.product.columns] * self.block_rows(s, values)
-            for s in self.stages
-            if s.product is not None
-        )
+        return self._of_blocks(values)[1]
+
+    def _of_blocks(self, values: Values) -> tuple[dict[tuple[int, ...], int], int]:
+        """Return rows by the loops of a stage, and bytes: of few blocks, for each of thousands of candidates."""
+        key = tuple(values[f"block_{c}"] for c in self.rows)
+        if key not in self._known:
+            rows = {s.loops: prod(self.block(c, values) for c in self.rows_of(s)) for s in self.stages}
+            kept = (rows[s.loops] * self.extents[s.product.columns] for s in self.stages if s.product is not None)
+            self._known[key] = rows, self.element_bytes * max(kept)
+        return self._known[key]
+
+    @cached_property
+    def _known(self) -> dict[tuple[int, ...], tuple[dict[tuple[int, ...], int], int]]:
+        return {}
 
     def lanes(self, c: int, values: Values) -> int:
         """Return how many elements of a class of columns a vector has."""
