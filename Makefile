@@ -2,7 +2,6 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 SEEDED := $(patsubst tools/networks/%.light.onnx,%,$(wildcard tools/networks/*.light.onnx))
-IMAGENET := bvlc_alexnet densenet121 inception_v1 inception_v2 resnet50 shufflenet squeezenet vgg19 zfnet512
 
 .PHONY: help venv lint types lit unit check demo networks cost-model records clean
 .DEFAULT_GOAL := help
@@ -38,7 +37,7 @@ demo: venv ## compile a real network, run it, compare with onnxruntime
 .networks/ready: tools/networks/seeded.py tools/networks/imagenet.py $(wildcard tools/networks/*.light.onnx) | venv
 	@mkdir -p .networks
 	@for n in $(SEEDED); do $(BIN)/python -m ansorc.tools.networks.seeded $$n .networks/$$n.onnx; done
-	@for n in $(IMAGENET); do $(BIN)/python -m ansorc.tools.networks.imagenet $$n .networks/imagenet_$$n.onnx; done
+	@for n in $$($(BIN)/python -c 'from ansorc.tools.networks import IMAGENET; print(*IMAGENET)'); do $(BIN)/python -m ansorc.tools.networks.imagenet $$n .networks/imagenet_$$n.onnx; done
 	@touch $@
 
 networks: .networks/ready ## compile 20 real networks, compare numbers and times with onnxruntime (25 min, 3 GB)

@@ -18,7 +18,7 @@ from ansorc.compiler.driver import link_tasks, read, to_tasks
 from ansorc.compiler.errors import InvalidOptionError, UnusableRecordsError
 from ansorc.compiler.measuring.measurer import LocalPools, PoolMeasurer
 from ansorc.compiler.options import Options
-from ansorc.compiler.output import whole_file
+from ansorc.compiler.output import check_writable, whole_file
 from ansorc.compiler.program import Program
 from ansorc.compiler.recorded import with_schedules
 from ansorc.compiler.records.database import Record, Records
@@ -212,6 +212,7 @@ def network(
 @click.option("--threads", type=int, help="Threads of the trials [default: all cores].")
 def ship(models: tuple[Path, ...], records: str, output: Path, targets: tuple[str, ...], threads: int | None) -> None:
     """Keep what wins in each MODEL: schedules that beat the default inside of the running network."""
+    check_writable(output)
     found: dict[tuple[str, str], tuple[SearchTask, Record]] = {}
     for target in map(parse_target, targets):
         options = Options(target=target, records=records, threads=threads, use_cache=False)

@@ -24,6 +24,7 @@ from ansorc.compiler.sketch.analytic import (
     imbalance,
     product_step_cycles,
 )
+from ansorc.compiler.sketch.bilinear import script_of
 from ansorc.compiler.sketch.candidate import Candidate, Sketch
 from ansorc.compiler.sketch.decisions import (
     LEAST_LANES,
@@ -36,7 +37,6 @@ from ansorc.compiler.sketch.decisions import (
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
 from ansorc.compiler.sketch.loop_nest import body_cycles
 from ansorc.compiler.sketch.properties import KERNEL_BYTES, Properties, tile_code_bytes
-from ansorc.compiler.sketch.stage import Stage
 from ansorc.compiler.sketch.strassen_step import Strassen, footprint
 from ansorc.dialect_passes.lower import prefetch
 from ansorc.dialect_passes.schedule import strassen
@@ -45,7 +45,6 @@ from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import analyse
 from ansorc.dialect_passes.schedule.strassen import Pairs
 from ansorc.dialect_passes.schedule.strassen_matrices import PRODUCTS
-from ansorc.dialect_passes.schedule.words import cse, match_ops, patterns, script
 
 STACK_BYTES = 1 << 20
 """Most that a chunk keeps on the stack of its thread."""
@@ -218,16 +217,7 @@ class StrassenKind(Kind[Pairs]):
         return packings
 
     def emit(self, candidate: Candidate) -> str:
-        made = Stage([], "", [], (), {"root": ""})
-        for s in candidate.sketch.steps:
-            s.emit(candidate.values, made)
-        return script(
-            *made.lines,
-            match_ops("%f", "func.func"),
-            patterns("%f", "canonicalization"),
-            cse("%f"),
-            attributes=self.attributes(candidate.values),
-        )
+        return script_of(candidate, self.attributes(candidate.values))
 
 
 def step(nest: Pairs) -> Strassen:

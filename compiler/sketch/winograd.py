@@ -27,6 +27,7 @@ from ansorc.compiler.sketch.analytic import (
     imbalance,
     product_step_cycles,
 )
+from ansorc.compiler.sketch.bilinear import script_of
 from ansorc.compiler.sketch.candidate import Candidate, Sketch
 from ansorc.compiler.sketch.decisions import (
     LEAST_LANES,
@@ -39,7 +40,6 @@ from ansorc.compiler.sketch.decisions import (
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
 from ansorc.compiler.sketch.loop_nest import body_cycles
 from ansorc.compiler.sketch.properties import KERNEL_BYTES, Properties, tile_code_bytes
-from ansorc.compiler.sketch.stage import Stage
 from ansorc.compiler.sketch.steps import Pad
 from ansorc.compiler.sketch.winograd_step import Winograd, footprint
 from ansorc.dialect_passes.lower import prefetch
@@ -50,7 +50,6 @@ from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import analyse
 from ansorc.dialect_passes.schedule.winograd import SquareConvolution, pieces
 from ansorc.dialect_passes.schedule.winograd_matrices import matrices, most_outputs
-from ansorc.dialect_passes.schedule.words import cse, match_ops, patterns, script
 
 OUTPUTS = (4, 2, 6)
 """m of F(m x m, r x r), the one that saves most for its error first (see winograd_matrices.amplification)."""
@@ -302,16 +301,7 @@ class WinogradKind(Kind[SquareConvolution]):
         return packings
 
     def emit(self, candidate: Candidate) -> str:
-        made = Stage([], "", [], (), {"root": ""})
-        for s in candidate.sketch.steps:
-            s.emit(candidate.values, made)
-        return script(
-            *made.lines,
-            match_ops("%f", "func.func"),
-            patterns("%f", "canonicalization"),
-            cse("%f"),
-            attributes=self.attributes(candidate.values),
-        )
+        return script_of(candidate, self.attributes(candidate.values))
 
 
 def read_tile(nest: SquareConvolution, of: Border, values: Values) -> tuple[int, ...]:
