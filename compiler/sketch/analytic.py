@@ -90,7 +90,7 @@ def choose(nest: LoopNest, machine: Machine) -> tuple[dict[str, int], float] | N
         wanted = _wanted_chunks(nest, machine, tiles)
         for chosen in _padded(nest, machine, decisions["border"], _walks(nest, tiles, wanted)):
             cycles = estimate(nest, machine, chosen).cycles * imbalance(chunk_count(nest, chosen), wanted)
-            along = 0 if nest.contraction else -max([chosen[f"tile_{k}"] for k in nest.tileable[:1]], default=0)
+            along = -max([chosen[f"tile_{k}"] for k in nest.tileable[:1]], default=0)
             key = (cycles, -accumulators(chosen), along)
             if best is None or key < best[:3]:
                 best = (*key, chosen)

@@ -18,7 +18,7 @@ from ansorc.frontends.onnx.node import Node, Operand, Operator, RefusedError
 from ansorc.frontends.onnx.windows import window_of
 
 NAMED = {1: "conv_1d_nwc_wcf", 2: "conv_2d_nhwc_hwcf", 3: "conv_3d_ndhwc_dhwcf"}
-VECTOR = 16
+VECTOR, HALF_VECTOR = 16, 8
 """Channels that are multiplied at once, for the choice between ways to write a convolution."""
 DEPTHWISE = {1: "depthwise_conv_1d_nwc_wc", 2: "depthwise_conv_2d_nhwc_hwc"}
 
@@ -106,7 +106,8 @@ def conv_transpose(node: Node) -> Value:
     """One small stride-1 convolution for each phase of the output, and no stuffed zeros.
 
     Output o = q*s + r reads x[q + (r + pad - k*d)/s] for the taps k with k*d = r + pad mod s. Where a phase has so few
-    channels that all of them fill fewer vectors together, they are the channels of one convolution (sub-pixel).
+    channels that all of them fill fewer vectors together, they are the channels of one convolution (sub-pixel). Where
+    windows lie beside each other, it is one product, whose result lies where it should.
     """
     x = node.value(0)
     weight = node.known(1, "the weight")
@@ -126,6 +127,11 @@ def conv_transpose(node: Node) -> Value:
     emitter, batch = node.emitter, x.shape[0]
     whole: Value | None = None
     inner = [n for c, s in zip(counts, strides, strict=True) for n in (c, s)]
+    covered = all(o <= n * s for o, n, s in zip(out, size, strides, strict=True))
+    beside = list(taps) == strides and set(dilations) == {1} and not any(low) and covered
+    if group == 1 and beside and each % HALF_VECTOR == 0:
+        y = emitter.slice(side_by_side(node, last, weight), [0] * x.rank, [batch, *out, each])
+        return add_channels(node, emitter.transpose(y, channels_first(x.rank)), 2)
     phases = [
         phase_of(weight.shape[2:], phase, counts, size, strides, dilations, low)
         for phase in product(*(range(s) for s in strides))
@@ -155,6 +161,27 @@ def conv_transpose(node: Node) -> Value:
     y = emitter.reshape(whole, [batch, *full, group * each])
     y = emitter.slice(y, [0] * y.rank, [batch, *out, group * each])
     return add_channels(node, emitter.transpose(y, channels_first(x.rank)), 2)
+
+
+def side_by_side(node: Node, x: Value, weight: np.ndarray) -> Value:
+    """A transposed convolution whose windows lie beside each other, x: N,spatial,C: each point becomes a block.
+
+    y[n, h, a, w, b, o] = sum_c x[n, h, w, c] u[c, a, b, o], which is where the result has it.
+    """
+    outputs, inputs, *taps = weight.shape
+    rank, size = len(taps), x.shape[1:-1]
+    points, within = [1 + 2 * k for k in range(rank)], [2 + 2 * k for k in range(rank)]
+    o, c = 2 * rank + 1, 2 * rank + 2
+    u = node.tensor(np.ascontiguousarray(weight.transpose(1, *range(2, rank + 2), 0)), f"{node.name}_weight")
+    y = node.emitter.generic(
+        [x.shape[0], *(n for pair in zip(size, taps, strict=True) for n in pair), outputs, inputs],
+        [(x, [0, *points, c]), (u, [c, *within, o])],
+        x.dtype,
+        lambda b, v, w, acc: b.add(acc, b.mul(v, w, contract=True), contract=True),
+        out_dims=range(2 * rank + 2),
+        start=0,
+    )
+    return node.emitter.reshape(y, [x.shape[0], *(n * t for n, t in zip(size, taps, strict=True)), outputs])
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,18 @@ def test_the_phases_of_few_channels_are_one_convolution(channels: int, convoluti
     assert load_model(model_of(case)).text.count("linalg.conv_2d_nhwc_hwcf") == convolutions
 
 
+@pytest.mark.parametrize("windows", [(2,), (2, 3), (1, 2), (2, 1, 3)])
+@pytest.mark.parametrize("end", [0, 1])
+def test_windows_beside_each_other_are_one_product(windows: tuple[int, ...], end: int) -> None:
+    rng, rank = np.random.default_rng(3), len(windows)
+    x = rng.standard_normal((2, 5, *(4, 3, 5)[:rank]), np.float32)
+    w, b = rng.standard_normal((5, 8, *windows), np.float32), rng.standard_normal(8, np.float32)
+    attributes: dict[str, Any] = {"strides": windows, "pads": [0] * rank + [end] * rank}
+    case = Case("ConvTranspose", [x, w, b], frozenset({1, 2}), attributes)
+    check(case)
+    assert "linalg.conv_" not in load_model(model_of(case)).text
+
+
 @pytest.mark.parametrize("rank", [1, 2, 3])
 @pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
 @RUNS
