@@ -11,11 +11,12 @@ computed twice.
     anchor (convolution, matmul, pooling)   joins elementwise users of its own shape, with a trailing pad; one a task
     elementwise                             joins elementwise users, row reductions and a pad
     row reduction (softmax, layer norm)     joins elementwise users and reductions over the same rows
-    extract_slice, insert_slice             join elementwise users and each other; the former joins an anchor, too
+    extract_slice, insert_slice             join elementwise users and each other; the former joins an anchor, too, or
+                                            is a view (see place_parts)
     transpose                               joins a pad
     pad                                     joins the anchor that reads it, if whoever makes its source cannot write it;
                                             starts a task otherwise
-    concat                                  is none: see place_concats
+    concat                                  is none: see place_parts
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import numpy as np
 from mlir import ir
 from mlir.dialects import linalg, tensor
 
-from ansorc.dialect_passes.graph import join_chains, place_concats
+from ansorc.dialect_passes.graph import join_chains, place_parts
 from ansorc.dialect_passes.graph.groups import (
     SHADOWS,
     VIEWS,
@@ -63,7 +64,7 @@ def run(module: ir.Module, weights: dict[str, np.ndarray], fuse: Fuse = never) -
     """
     main = next(f for f in functions(module) if ir.StringAttr(f.attributes["sym_name"]).value == "main")
     _copy_returned_values(main)
-    place_concats.run(main)
+    place_parts.run(main)
     outline = _Outliner(module, main)
     groups = _join(_group(main), outline, fuse)
     for group in groups:
@@ -101,9 +102,11 @@ def _group(main: ir.Operation) -> list[Group]:
             continue
         joined = {id(member_of[u]) if u in member_of else 0 for u in users}
         target = member_of[users[0]] if len(joined) == 1 and users[0] in member_of else None
-        if op.name in (*VIEWS, place_concats.CONCAT):
+        if op.name in (*VIEWS, place_parts.CONCAT):
             continue  # they cost nothing between tasks
         if target is None or not _may_join(op, users, target):
+            if place_parts.view_slice(op):
+                continue
             target = Group(op)
             groups.append(target)
         target.members.append(op)
@@ -170,7 +173,7 @@ def _pads_input(op: ir.Operation, users: list[ir.Operation]) -> bool:
 
 def _written_with_border(source: ir.Value) -> bool:
     """Whether the operation that makes what is padded may write it into a larger buffer: nobody else reads it."""
-    if isinstance(source.owner, ir.Block) or source.owner.operation.name in (*VIEWS, LOAD, place_concats.CONCAT):
+    if isinstance(source.owner, ir.Block) or source.owner.operation.name in (*VIEWS, LOAD, place_parts.CONCAT):
         return False
     return len(list(source.uses)) == 1
 
@@ -350,7 +353,7 @@ def _arguments(members: list[ir.Operation]) -> list[ir.Value]:
 
 
 def _place(value: ir.Value) -> dict[str, ir.Attribute]:
-    pitch = place_concats.place_of(value)[2]
+    pitch = place_parts.place_of(value)[2]
     return {} if pitch is None else {ATTRIBUTE: pitch.attribute()}
 
 
@@ -363,6 +366,6 @@ def _zeros_around(value: ir.Value) -> ir.Attribute | None:
 
 
 def _constant(value: ir.Value) -> dict[str, ir.Attribute]:
-    source = place_concats.viewed(value)
+    source = place_parts.viewed(value)
     loaded = not isinstance(source.owner, ir.Block) and source.owner.operation.name == LOAD
     return {"ansorc.constant": ir.UnitAttr.get()} if loaded else {}

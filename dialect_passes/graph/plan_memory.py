@@ -13,7 +13,7 @@ from math import prod
 
 from mlir import ir
 
-from ansorc.dialect_passes.graph.place_concats import place_of, viewed
+from ansorc.dialect_passes.graph.place_parts import place_of, viewed
 from ansorc.dialect_passes.ir_walk import body, collect, functions, indexing_maps, iterators, shape
 
 ALIGNMENT = 64
@@ -131,6 +131,8 @@ def _buffers(
         operands = [place_of(o)[0] for o in call.operands]
         for position in in_place_arguments(tasks[_callee(call)]) if result == call.results[0] else ():
             operand = operands[position]
+            if place_of(call.operands[position]) != (viewed(call.operands[position]), 0, None):
+                continue  # it lies in rows, and the result does not
             reused = buffer_of.get(operand)
             # Another view of the argument may be read in another order.
             alone = operands.count(operand) == 1

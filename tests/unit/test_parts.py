@@ -1,8 +1,9 @@
-"""Concatenations whose parts are written where they lie, against onnxruntime."""
+"""Concatenations whose parts are written where they lie, and pieces that are read there, against onnxruntime."""
 
 from __future__ import annotations
 
 import random
+import re
 
 import numpy as np
 import onnx
@@ -66,6 +67,31 @@ BODIES = {
         a = Softmax <axis = 1> (x)
         b = Relu (x)
         y = Concat <axis = 1> (a, b)""",
+    "pieces of a value": """
+        a = Conv (x, w64)
+        b, c = Split <axis = 1, num_outputs = 2> (a)
+        d = Softmax <axis = 1> (b)
+        e = MaxPool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (c)
+        f = Conv <pads = [1, 1, 1, 1]> (b, w3)
+        g = Transpose <perm = [0, 1, 3, 2]> (c)
+        h = Conv (c, w1)
+        i = Concat <axis = 1> (d, e, f, g, h)
+        y = Relu (i)""",
+    "pieces of parts": """
+        a = Conv (x, w64)
+        b = Relu (x)
+        c = Concat <axis = 1> (b, a)
+        d, e, f = Split <axis = 1, num_outputs = 3> (c)
+        g = Softmax <axis = 1> (e)
+        h = Conv <pads = [1, 1, 1, 1]> (f, w3)
+        i, j = Split <axis = 1, num_outputs = 2> (d)
+        k = Softmax <axis = 1> (i)
+        l = Sigmoid (c)
+        y = Concat <axis = 1> (g, h, k, j, l)""",
+    "a piece that is a result": """
+        a = Conv (x, w64)
+        z, b = Split <axis = 1, num_outputs = 2> (a)
+        y = Conv (b, w1)""",
     "strassen": """
         a = Conv (x, w1)
         b = Conv (x, w64)
@@ -75,16 +101,17 @@ BODIES = {
 
 def model(body: str, sides: int = 12) -> onnx.ModelProto:
     """A model of these nodes of 2 images of 32 channels; weights have as many channels as what they meet."""
-    names = ["y", "z"] if "z =" in body else ["y"]
+    names = ["y", "z"] if re.search(r"\bz\b", body) else ["y"]
     outputs = ", ".join(f"float[a{n}, b{n}, c{n}, d{n}] {n}" for n in names)
-    text = f'<ir_version: 8, opset_import: ["": 17]>\ng (float[2, 32, {sides}, {sides}] x) => ({outputs}) {{{body}\n}}'
+    text = f'<ir_version: 8, opset_import: ["": 18]>\ng (float[2, 32, {sides}, {sides}] x) => ({outputs}) {{{body}\n}}'
     proto = onnx.parser.parse_model(text)
     generator = np.random.default_rng(0)
     channels: dict[str, int] = {"x": 32}
     weights: dict[str, np.ndarray] = {}
     for node in proto.graph.node:
         sizes = [channels[i] for i in node.input if i in channels]
-        channels[node.output[0]] = sum(sizes) if node.op_type == "Concat" else sizes[0]
+        whole = sum(sizes) if node.op_type == "Concat" else sizes[0]
+        channels |= {name: whole // len(node.output) for name in node.output}
         if node.op_type == "Conv":
             kind = node.input[1]
             count = {"w64": 64}.get(kind, 32)
@@ -117,6 +144,14 @@ def test_nothing_is_only_moved(name: str) -> None:
     moving = [text for text in program.code.values() if not computes(text)]
     assert all("linalg.transpose" in text for text in moving), "all but the input in the layout of convolutions"
     assert "tensor.concat" in program.main
+
+
+@pytest.mark.parametrize(
+    ("name", "views"), [("pieces of a value", 2), ("pieces of parts", 4), ("a piece that is a result", 1)]
+)
+def test_pieces_are_views(name: str, views: int) -> None:
+    program = to_tasks(read(model(BODIES[name]), OPTIONS), OPTIONS)
+    assert program.main.count("{ansorc.view}") == views
 
 
 @pytest.mark.parametrize("name", BODIES)

@@ -1,4 +1,4 @@
-"""Let the parts of a concatenation be written where they will lie.
+"""Let the parts of a concatenation be written where they will lie, and pieces be read where they are.
 
     %a = conv ...; %b = conv ...; %c = tensor.concat dim(3) %a, %b; %p = tensor.pad %c
     -->
@@ -6,7 +6,8 @@
 
 The concatenation stays in @main and costs nothing: each part is the result of a task, in rows of the whole
 (`dialect_passes.pitch`), and has one place. What cannot be written there, an input or what lies in another
-concatenation already, is copied by a task of its own.
+concatenation already, is copied by a task of its own. A slice that no task takes in stays in @main, too, as
+`tensor.extract_slice ... {ansorc.view}`: whoever reads it reads rows of what it is cut from.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from ansorc.dialect_passes.ir_walk import body, pad_amounts, shape
 from ansorc.dialect_passes.pitch import Pitch
 
 CONCAT = "tensor.concat"
+VIEW = "ansorc.view"
+"""Of a slice that is a view."""
 NO_TASKS = (*VIEWS, *SHADOWS, "ml_program.global_load_const")
 
 
@@ -45,6 +48,10 @@ def run(main: ir.Operation) -> None:
 def place_of(value: ir.Value) -> tuple[ir.Value, int, Pitch | None]:
     """Return in which value another one lies, from which element on, and in what rows if there are several."""
     value = viewed(value)
+    if not isinstance(value.owner, ir.Block) and VIEW in value.owner.operation.attributes:
+        place = _place_of_slice(value.owner.operation)
+        assert place is not None
+        return place
     use = next(iter(_part_of(value)), None)
     if use is None:
         return value, 0, None
@@ -57,6 +64,38 @@ def place_of(value: ir.Value) -> tuple[ir.Value, int, Pitch | None]:
         return whole, offset + before, None
     step = prod(shape(concat.results[0])[axis:])
     return whole, offset + before, Pitch(prod(parts[number][axis:]), outer.step if outer else step)
+
+
+def view_slice(op: ir.Operation) -> bool:
+    """Make a slice a view, if its elements lie in rows of what it is cut from, and if whoever reads it can say so."""
+    place = _place_of_slice(op) if op.name == "tensor.extract_slice" else None
+    if place is None or any(user.name in (CONCAT, "func.return") for user, _ in _readers(op.results[0])):
+        return False
+    source = viewed(op.operands[0])
+    if not isinstance(source.owner, ir.Block) and source.owner.operation.name in NO_TASKS:
+        return False
+    if place[2] is not None and not _has_rows(op.results[0], place[2]):
+        return False
+    op.attributes[VIEW] = ir.UnitAttr.get()
+    return True
+
+
+def _place_of_slice(op: ir.Operation) -> tuple[ir.Value, int, Pitch | None] | None:
+    """Return the same of a slice; None where it has steps, or is cut in several dims."""
+    source, sizes = shape(op.operands[0]), shape(op.results[0])
+    offsets, steps = (list(ir.DenseI64ArrayAttr(op.attributes[n])) for n in ("static_offsets", "static_strides"))
+    cut = [d for d, (a, b) in enumerate(zip(source, sizes, strict=False)) if a != b]
+    if len(source) != len(sizes) or len(cut) != 1 or set(steps) != {1} or len(op.operands) != 1:
+        return None
+    axis = cut[0]
+    whole, offset, outer = place_of(op.operands[0])
+    offset += offsets[axis] * prod(source[axis + 1 :])
+    if outer is None and prod(sizes[:axis]) == 1:
+        return whole, offset, None
+    step = prod(source[axis:])
+    if outer is not None and outer.row != step:
+        return None
+    return whole, offset, Pitch(prod(sizes[axis:]), outer.step if outer else step)
 
 
 def viewed(value: ir.Value) -> ir.Value:
