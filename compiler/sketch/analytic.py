@@ -271,9 +271,11 @@ def product_step_cycles(machine: Machine, rows: int, vectors: int, unrolled: int
     return cycles * SPILL_FACTOR if unrolled > 1 and not interleaves(machine, rows, vectors) else cycles
 
 
-def input_bytes(nest: LoopNest) -> int:
-    """Return the bytes of operands that are read by positions."""
-    return sum(o.size for o in nest.operands[:-1] if any(o.strides[: len(nest.outer)]))
+def input_bytes(nest: LoopNest, *, shared: bool = False) -> int:
+    """Return the bytes of operands that are read by positions; only of those that all channels read, if `shared`."""
+    channel = len(nest.outer)
+    read = [o for o in nest.operands[:-1] if any(o.strides[:channel])]
+    return sum(o.size for o in read if not (shared and o.strides[channel]))
 
 
 def memory_bytes(nest: LoopNest, machine: Machine, values: Values, panel: int, tiles: int) -> float:
@@ -294,5 +296,6 @@ def memory_bytes(nest: LoopNest, machine: Machine, values: Values, panel: int, t
     if read > room:
         again = not values["channels_inside"] and read / positions > room
         read_times = blocks if again else blocks // in_chunk
-    total = weights * weight_times + read * read_times + 2 * written
+    shared = input_bytes(nest, shared=True)  # by all channels; of the rest, each channel reads its own
+    total = weights * weight_times + shared * read_times + (read - shared) + 2 * written
     return total if weights + read + written > room else total / 4
