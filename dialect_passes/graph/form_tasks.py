@@ -9,6 +9,7 @@ the rules below allow it; otherwise it becomes the result of a new task. So a ta
 computed twice.
 
     anchor (convolution, matmul, pooling)   joins elementwise users of its own shape, with a trailing pad; one a task
+    collapse_shape                          joins a trailing pad
     elementwise                             joins elementwise users, row reductions and a pad
     row reduction (softmax, layer norm)     joins elementwise users and reductions over the same rows
     extract_slice, insert_slice             join elementwise users and each other; the former joins an anchor, too, or
@@ -33,6 +34,7 @@ from ansorc.dialect_passes.graph.groups import (
     SHADOWS,
     VIEWS,
     Group,
+    before_collapse,
     is_anchor,
     is_elementwise,
     is_leading,
@@ -102,7 +104,7 @@ def _group(main: ir.Operation) -> list[Group]:
             continue
         joined = {id(member_of[u]) if u in member_of else 0 for u in users}
         target = member_of[users[0]] if len(joined) == 1 and users[0] in member_of else None
-        if op.name in (*VIEWS, place_parts.CONCAT):
+        if op.name == place_parts.CONCAT or (op.name in VIEWS and not _inside_border(op, target)):
             continue  # they cost nothing between tasks
         if target is None or not _may_join(op, users, target):
             if place_parts.view_slice(op):
@@ -140,6 +142,8 @@ def _may_join(op: ir.Operation, users: list[ir.Operation], group: Group) -> bool
         source = op.operands[0]
         alone = all(value != source for member in group.members for value in member.operands)
         return group.anchors == 1 and alone and _pads_input(op, users) and not _written_with_border(source)
+    if op.name in VIEWS:
+        return True
     if any(u.name == "tensor.pad" and u != group.root for u in users):
         return False
     if op.name == "linalg.transpose":
@@ -173,14 +177,23 @@ def _pads_input(op: ir.Operation, users: list[ir.Operation]) -> bool:
 
 def _written_with_border(source: ir.Value) -> bool:
     """Whether the operation that makes what is padded may write it into a larger buffer: nobody else reads it."""
+    source = before_collapse(source)
     if isinstance(source.owner, ir.Block) or source.owner.operation.name in (*VIEWS, LOAD, place_parts.CONCAT):
         return False
     return len(list(source.uses)) == 1
 
 
+def _inside_border(view: ir.Operation, group: Group | None) -> bool:
+    """Whether a view stands between what a task computes and the border that it ends with."""
+    value = view.results[0]
+    users = [use.owner.operation for use in value.uses]
+    ends = group is not None and group.root.name == "tensor.pad" and users == [group.root]
+    return ends and before_collapse(value) != value
+
+
 def _same_points(op: ir.Operation, user: ir.Operation) -> bool:
     """Whether a pad or an elementwise user reads every element of the result once, in order."""
-    if user.name == "tensor.pad":
+    if user.name in ("tensor.pad", "tensor.collapse_shape"):
         return True
     if not is_elementwise(user):
         return False

@@ -35,6 +35,19 @@ def is_anchor(op: ir.Operation) -> bool:
     )  # fmt: skip
 
 
+def before_collapse(value: ir.Value) -> ir.Value:
+    """Return what is collapsed to make a value, if nothing else reads either, and the last dim stays as it is.
+
+    Whoever makes it writes it into the middle of a border as well as the value itself.
+    """
+    op = None if isinstance(value.owner, ir.Block) else value.owner.operation
+    if op is None or op.name != "tensor.collapse_shape":
+        return value
+    last = list(ir.ArrayAttr(op.attributes["reassociation"]))[-1]
+    alone = all(len(list(v.uses)) == 1 for v in (value, op.operands[0]))
+    return op.operands[0] if alone and len(ir.ArrayAttr(last)) == 1 else value
+
+
 def is_row_reduction(op: ir.Operation) -> bool:
     """Whether a generic reduces trailing dims of operands that it reads in order, as softmax does."""
     if op.name != "linalg.generic":

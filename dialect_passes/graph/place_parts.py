@@ -18,7 +18,7 @@ from math import prod
 from mlir import ir
 from mlir.dialects import linalg, tensor
 
-from ansorc.dialect_passes.graph.groups import SHADOWS, VIEWS
+from ansorc.dialect_passes.graph.groups import SHADOWS, VIEWS, before_collapse
 from ansorc.dialect_passes.graph.rebuild import rebuilt
 from ansorc.dialect_passes.ir_walk import body, pad_amounts, shape
 from ansorc.dialect_passes.pitch import Pitch
@@ -172,6 +172,7 @@ def _pad_parts(pad: ir.Operation) -> None:
 
 
 def _writes_a_border(value: ir.Value) -> bool:
+    value = before_collapse(value)
     if isinstance(value.owner, ir.Block) or not value.owner.operation.name.startswith("linalg."):
         return False
     return len(list(value.uses)) == 1

@@ -58,6 +58,8 @@ def channel_positions(function: ir.Operation) -> dict[ir.Value, int]:
             if any(amounts[positions[value]] for amounts in pad_amounts(op)):
                 raise CannotBlock("channels are padded")
             found: list[tuple[ir.Value, int | None]] = [(op.operands[0], positions[value])]
+        elif op.name == "tensor.collapse_shape" and len(_groups(op)[positions[value]]) == 1:
+            found = [(op.operands[0], _groups(op)[positions[value]][0])]
         elif op.name == "linalg.generic":
             found = _operand_positions(op, positions[value])
         elif op.name == "tensor.empty":
@@ -75,6 +77,21 @@ def channel_positions(function: ir.Operation) -> dict[ir.Value, int]:
     if any(value in positions for value in whole):
         raise CannotBlock("one value is read by channels and as a whole")  # x @ x, x @ w + x
     return positions
+
+
+def _groups(collapse: ir.Operation) -> list[list[int]]:
+    return [
+        [ir.IntegerAttr(d).value for d in ir.ArrayAttr(g)] for g in ir.ArrayAttr(collapse.attributes["reassociation"])
+    ]
+
+
+def _split_group(groups: list[list[int]], at: int) -> ir.Attribute:
+    """Return groups of dims where the one of the channels, which is alone, is three."""
+    channel = groups[at][0]
+    dims = [[d + 2 if d > channel else d for d in g] for g in groups]
+    dims[at : at + 1] = [[channel], [channel + 1], [channel + 2]]
+    index = ir.IntegerType.get_signless(64)
+    return ir.ArrayAttr.get([ir.ArrayAttr.get([ir.IntegerAttr.get(index, d) for d in g]) for g in dims])
 
 
 def _unpadded(value: ir.Value) -> ir.Value:
@@ -175,6 +192,8 @@ def _rewrite(op: ir.Operation, positions: dict[ir.Value, int], packed: set[ir.Va
         attributes = _attributes(op)
         if op.name == "linalg.generic":
             attributes |= _blocked_loops(op, at, positions, packed)
+        elif op.name == "tensor.collapse_shape":
+            attributes["reassociation"] = _split_group(_groups(op), at)
         elif op.name == "tensor.pad":
             for name in ("static_low", "static_high"):
                 amounts = list(ir.DenseI64ArrayAttr(op.attributes[name]))

@@ -14,7 +14,7 @@ class TaskShape:
     """The operations that matter to a schedule, and the extents of their loops."""
 
     root: ir.Operation
-    """The generic that writes the result (before a trailing pad)."""
+    """The generic that writes the result (before a trailing pad, and a collapse before that)."""
     anchor: ir.Operation | None
     """The generic with reductions; None where the task is elementwise."""
     fill: ir.Operation | None
@@ -50,8 +50,9 @@ def analyse(function: ir.Operation) -> TaskShape:
     if len(list(block.operations)[-1].operands) != 1:
         raise NoSingleAnchor("several results")
     root = _producer(list(block.operations)[-1].operands[0])
-    if root is not None and root.name == "tensor.pad":
-        root = _producer(root.operands[0])
+    for view in ("tensor.pad", "tensor.collapse_shape"):
+        if root is not None and root.name == view:
+            root = _producer(root.operands[0])
     if root is None or root.name != "linalg.generic":
         raise NoSingleAnchor(f"result made by {root.name if root else 'an argument'}")
     if "reduction" in iterators(root):

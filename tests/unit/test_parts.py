@@ -92,6 +92,14 @@ BODIES = {
         a = Conv (x, w64)
         z, b = Split <axis = 1, num_outputs = 2> (a)
         y = Conv (b, w1)""",
+    "repeated beside computed, in a border": """
+        a = Conv <pads = [1, 1, 1, 1]> (x, w3)
+        s = Constant <value_floats = [1.0, 1.0, 2.0, 2.0]> ()
+        b = Resize <mode = "nearest", nearest_mode = "floor", coordinate_transformation_mode = "asymmetric"> (a, , s)
+        c = ConvTranspose <strides = [2, 2]> (a, t2)
+        d = Relu (c)
+        e = Concat <axis = 1> (b, d)
+        y = Conv <pads = [1, 1, 1, 1]> (e, w3)""",
     "strassen": """
         a = Conv (x, w1)
         b = Conv (x, w64)
@@ -110,12 +118,13 @@ def model(body: str, sides: int = 12) -> onnx.ModelProto:
     weights: dict[str, np.ndarray] = {}
     for node in proto.graph.node:
         sizes = [channels[i] for i in node.input if i in channels]
-        whole = sum(sizes) if node.op_type == "Concat" else sizes[0]
+        whole = sum(sizes) if node.op_type == "Concat" else max(sizes, default=0)
         channels |= {name: whole // len(node.output) for name in node.output}
-        if node.op_type == "Conv":
+        if node.op_type in ("Conv", "ConvTranspose"):
             kind = node.input[1]
             count = {"w64": 64}.get(kind, 32)
-            shape = (count, 1 if kind == "depth" else sizes[0], *((1, 1) if kind in ("w1", "w64") else (3, 3)))
+            window = {"w1": (1, 1), "w64": (1, 1), "t2": (2, 2)}.get(kind, (3, 3))
+            shape = (count, 1 if kind == "depth" else sizes[0], *window)
             node.input[1] = f"{kind}_{node.output[0]}"
             scale = np.float32(np.prod(shape[1:]) ** -0.5)
             weights[node.input[1]] = scale * generator.standard_normal(shape, np.float32)
@@ -144,6 +153,15 @@ def test_nothing_is_only_moved(name: str) -> None:
     moving = [text for text in program.code.values() if not computes(text)]
     assert all("linalg.transpose" in text for text in moving), "all but the input in the layout of convolutions"
     assert "tensor.concat" in program.main
+
+
+@pytest.mark.parametrize("name", ["branches before a padded window", "repeated beside computed, in a border"])
+def test_whoever_makes_a_part_writes_its_border(name: str) -> None:
+    program = to_tasks(read(model(BODIES[name]), OPTIONS), OPTIONS)
+    convolution = re.compile(r"linalg.conv_2d.* ins\(%\w+, %\w+ : tensor<\w+x64xf32>")
+    readers = [text for text in program.code.values() if convolution.search(text)]
+    assert readers
+    assert all("tensor.pad" not in text for text in readers)
 
 
 @pytest.mark.parametrize(
