@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 import tempfile
-import traceback
 from importlib import metadata
 from pathlib import Path
-from types import FrameType
 
 import click
 
 from ansorc import __version__
 from ansorc.compiler.driver import compile_to_file
-from ansorc.compiler.errors import AnsorcError, InvalidOptionError
+from ansorc.compiler.errors import InvalidOptionError
 from ansorc.compiler.knobs import read_knobs
 from ansorc.compiler.options import FUSE_CHAINS, Options
 from ansorc.compiler.output import check_writable
 from ansorc.compiler.summary import Summary
 from ansorc.compiler.target import parse_target, usable_cores
-from ansorc.frontends.errors import ModelError
-from ansorc.runtime.errors import RuntimeFailure
+from ansorc.tools.command_line import run
 from ansorc.tools.progress import ProgressLine
 
 SUFFIXES = {
@@ -36,7 +31,6 @@ SUFFIXES = {
     "so": ".so",
 }
 BINARY = ("object", "so")
-USER_ERRORS = (AnsorcError, ModelError, RuntimeFailure)
 
 
 def parse_shapes(texts: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
@@ -173,35 +167,9 @@ def _to_standard_output(model: str, options: Options, emit: str) -> Summary:
     return summary
 
 
-def _terminate(_number: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + signal.SIGTERM)
-
-
 def main() -> None:
-    """Run the command; a mistake of the user is one message and exit code 1."""
-    signal.signal(signal.SIGTERM, _terminate)  # so that temporary files and workers go too
-    verbose = "-v" in sys.argv or "--verbose" in sys.argv
-    try:
-        code = command.main(prog_name="ansorc", standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("ansorc: interrupted", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
-    except Exception as error:
-        if verbose:
-            traceback.print_exc()
-        elif isinstance(error, USER_ERRORS):
-            click.echo(f"ansorc: error: {error}", err=True)
-        else:
-            kind = type(error).__name__
-            click.echo(f"ansorc: internal error: {kind}: {error} (-v shows where)", err=True)
-        sys.exit(1)
+    """Run the command."""
+    run(command, "ansorc")
 
 
 if __name__ == "__main__":

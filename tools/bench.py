@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import sys
 
 import click
+
+from ansorc.tools.command_line import run
 
 SUBCOMMANDS = ("candidates", "latency", "memory", "networks", "ops", "peak", "profile", "search")
 """Each is a function of that name in `bench_NAME.py`."""
@@ -31,16 +32,8 @@ def command() -> None:
 
 
 def main() -> None:
-    """Run the command; a mistake of the user is one message and exit code 1."""
-    try:
-        command.main(prog_name="ansorc-bench")
-    except Exception as error:
-        from ansorc.tools.ansorc import USER_ERRORS  # not earlier: `networks` loads libraries without the compiler
-
-        if not isinstance(error, USER_ERRORS):
-            raise
-        click.echo(f"ansorc-bench: error: {error}", err=True)
-        sys.exit(1)
+    """Run the command."""
+    run(command, "ansorc-bench")
 
 
 if __name__ == "__main__":

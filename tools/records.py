@@ -9,7 +9,7 @@ import click
 
 from ansorc.compiler.records import exchange
 from ansorc.compiler.records.database import Record, Records
-from ansorc.tools.ansorc import USER_ERRORS
+from ansorc.tools.command_line import run
 
 FILE = click.Path(path_type=Path)
 
@@ -126,21 +126,8 @@ def check(file: Path, into: Path | None) -> None:
 
 
 def main() -> None:
-    """Run the command; a mistake of the user is one message and exit code 1."""
-    try:
-        code = command.main(prog_name="ansorc-records", standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
-    except USER_ERRORS as error:
-        click.echo(f"ansorc-records: error: {error}", err=True)
-        sys.exit(1)
+    """Run the command."""
+    run(command, "ansorc-records")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +29,7 @@ from ansorc.compiler.target import Target, parse_target, target_key, usable_core
 from ansorc.compiler.task_job import machine_of
 from ansorc.compiler.tasks import compile_tasks
 from ansorc.tools import report_analysis, tune_report
-from ansorc.tools.ansorc import USER_ERRORS
+from ansorc.tools.command_line import run
 from ansorc.tools.limits import Limits, measure_limits
 from ansorc.tools.networks import NetworkFile, network_file
 from ansorc.tools.suites import PAPER
@@ -322,21 +320,8 @@ def _tune_together(
 
 
 def main() -> None:
-    """Run the command; a mistake of the user is one message and exit code 1."""
-    try:
-        code = command.main(prog_name="ansorc-tune", standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("ansorc-tune: interrupted", err=True)
-        sys.exit(130)
-    except USER_ERRORS as error:
-        if "-v" in sys.argv or "--verbose" in sys.argv:
-            traceback.print_exc()
-        click.echo(f"ansorc-tune: error: {error}", err=True)
-        sys.exit(1)
+    """Run the command."""
+    run(command, "ansorc-tune")
 
 
 if __name__ == "__main__":
