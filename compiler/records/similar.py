@@ -18,6 +18,7 @@ NEAREST = 4
 SLACK = 1.05
 """An adapted schedule may be estimated to be so much slower, compared with the default, than it was where it won."""
 _EXTENTS, _SYMBOL = re.compile(r"tensor<(?:\d+x)+"), re.compile(r"@task_\w+")
+_PITCH = re.compile(r"(ansorc\.pitch = array<i64): [\d, ]+")
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class SimilarTasks:
 
 def operators(text: str) -> str:
     """Return the text of a task without its name and its tensors' extents: that of similar tasks is equal."""
-    return _SYMBOL.sub("", _EXTENTS.sub(lambda found: "tensor<" + "?x" * found.group().count("x"), text))
+    text = _EXTENTS.sub(lambda found: "tensor<" + "?x" * found.group().count("x"), _PITCH.sub(r"\1", text))
+    return _SYMBOL.sub("", text)
 
 
 def _brought(other: SearchTask, point: Point, task: SearchTask) -> Point | None:

@@ -14,6 +14,7 @@ from search_fakes import tasks
 from ansorc.compiler.errors import UnusableRecordsError
 from ansorc.compiler.measuring.trial import Trial
 from ansorc.compiler.records.database import Record, Records
+from ansorc.compiler.records.similar import operators
 from ansorc.compiler.search.sample import sample_points
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.tools.workloads import Dense
@@ -124,3 +125,10 @@ def test_files_that_are_no_records(tmp_path: Path) -> None:
         Records(later)
     with pytest.raises(UnusableRecordsError, match="cannot use the records"):
         Records(tmp_path / "text.db" / "r.db")
+
+
+def test_tasks_are_similar_wherever_their_values_lie() -> None:
+    text = "func.func @task_0a(%x: tensor<1x8x24xf32> {ansorc.pitch = array<i64: 24, 96>}) -> tensor<1x8x24xf32>"
+    other = text.replace("24, 96", "48, 64").replace("24xf32", "48xf32").replace("_0a", "_0b")
+    assert operators(text) == operators(other)
+    assert operators(text) != operators(text.replace(" {ansorc.pitch = array<i64: 24, 96>}", ""))
