@@ -60,7 +60,8 @@ class TensorType:
         inside = [size - sum(amounts) for size, amounts in zip(self.shape, border, strict=True)]
         floating = np.dtype(self.dtype).kind == "f"
         drawn = generator.standard_normal(inside) if floating else generator.integers(0, 2, inside)
-        return np.pad(drawn.astype(self.dtype), border)
+        numbers = np.asarray(drawn, self.dtype)
+        return np.pad(numbers, border) if border else numbers
 
     def view(self, memory: Array) -> Array:
         """Return the tensor that lies in memory of the shape `memory`."""

@@ -16,6 +16,7 @@ from ansorc.compiler.sketch.kinds import sketched
 from ansorc.compiler.sketch.schedule_task import all_kinds
 from ansorc.compiler.target import Target
 from ansorc.dialect_passes.ir_walk import text_of
+from ansorc.dialect_passes.lower.pitched_arguments import RowsAreMixedError
 from ansorc.dialect_passes.lower.sections import ResultNotInPlaceError, SharedValueError
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.runtime.llvm_binding import CodeReport, compile_ir, compile_kernel, keep_register_tiles
@@ -103,6 +104,7 @@ SCHEDULE_FAILURES = (
     kernel.StepFailedError,
     ResultNotInPlaceError,
     SharedValueError,
+    RowsAreMixedError,
 )
 """What a schedule that does not fit a task ends in; anything else is a mistake of ours, and is not hidden."""
 

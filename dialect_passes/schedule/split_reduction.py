@@ -16,6 +16,7 @@ from math import prod
 from mlir import ir
 from mlir.dialects import tensor
 
+from ansorc.dialect_passes import pitch
 from ansorc.dialect_passes.ir_walk import indexing_maps, iterators, segments, shape
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, retype
 from ansorc.dialect_passes.schedule.build_generic import Build, body_of, generic, plain_map
@@ -56,6 +57,10 @@ def analyse(function: ir.Operation) -> LongRows:
     behind = [o for o in generics(function) if o != op and segments(o)[0]]
     if any(len(iterators(o)) != parallel for o in behind):
         raise CannotBlock("something else than the results of rows is computed")
+    lying = pitch.of_arguments(function)
+    read = [ir.BlockArgument(v).arg_number for v in list(op.operands)[:count]]
+    if any(lying[n].strides([*sizes[:parallel], prod(sizes[parallel:])]) is None for n in read if n in lying):
+        raise CannotBlock("rows of what is reduced lie apart")
     if not starts_neutral(op):
         raise CannotBlock("a reduction that does not start from its neutral element")
     fill = op.operands[count].owner.operation

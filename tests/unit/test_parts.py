@@ -100,6 +100,18 @@ BODIES = {
         d = Relu (c)
         e = Concat <axis = 1> (b, d)
         y = Conv <pads = [1, 1, 1, 1]> (e, w3)""",
+    "reduced as a whole": """
+        a = Relu (x)
+        b = Sigmoid (x)
+        c = Concat <axis = 1> (a, b)
+        d = ReduceMean <keepdims = 1> (b)
+        e, f = Split <axis = 1, num_outputs = 2> (x)
+        g = ReduceL2 <keepdims = 1> (f)
+        h = Add (d, g)
+        i = Softmax <axis = 1> (e)
+        j = Add (i, h)
+        k = Relu (c)
+        y = Concat <axis = 1> (j, k)""",
     "strassen": """
         a = Conv (x, w1)
         b = Conv (x, w64)
