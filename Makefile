@@ -37,7 +37,8 @@ demo: venv ## compile a real network, run it, compare with onnxruntime
 .networks/ready: tools/networks/seeded.py tools/networks/imagenet.py $(wildcard tools/networks/*.light.onnx) | venv
 	@mkdir -p .networks
 	@for n in $(SEEDED); do $(BIN)/python -m ansorc.tools.networks.seeded $$n .networks/$$n.onnx; done
-	@for n in $$($(BIN)/python -c 'from ansorc.tools.networks import IMAGENET; print(*IMAGENET)'); do $(BIN)/python -m ansorc.tools.networks.imagenet $$n .networks/imagenet_$$n.onnx; done
+	@for n in $$($(BIN)/python -c 'from ansorc.tools.networks import IMAGENET; print(*IMAGENET)'); \
+	do $(BIN)/python -m ansorc.tools.networks.imagenet $$n .networks/imagenet_$$n.onnx; done
 	@touch $@
 
 networks: .networks/ready ## compile 20 real networks, compare numbers and times with onnxruntime (25 min, 3 GB)

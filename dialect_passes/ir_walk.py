@@ -58,6 +58,12 @@ def pad_amounts(pad: ir.Operation) -> tuple[list[int], list[int]]:
     return low, high
 
 
+def reassociation(view: ir.Operation) -> list[list[int]]:
+    """Return which dims of the larger side each dim of the smaller side of a collapse_shape or expand_shape is."""
+    groups = ir.ArrayAttr(view.attributes["reassociation"])
+    return [[ir.IntegerAttr(d).value for d in ir.ArrayAttr(group)] for group in groups]
+
+
 def value_of(pad: ir.Operation) -> ir.Attribute:
     """Return what a `tensor.pad` pads with."""
     return list(pad.regions[0].blocks[0].operations)[-1].operands[0].owner.operation.attributes["value"]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from mlir import ir
 
-from ansorc.dialect_passes.ir_walk import indexing_maps, iterators
+from ansorc.dialect_passes.ir_walk import indexing_maps, iterators, reassociation
 
 SHADOWS = ("arith.constant", "tensor.empty", "linalg.fill")
 """Operations without inputs of their own: every task that needs one gets a copy."""
@@ -43,9 +43,8 @@ def before_collapse(value: ir.Value) -> ir.Value:
     op = None if isinstance(value.owner, ir.Block) else value.owner.operation
     if op is None or op.name != "tensor.collapse_shape":
         return value
-    last = list(ir.ArrayAttr(op.attributes["reassociation"]))[-1]
     alone = all(len(list(v.uses)) == 1 for v in (value, op.operands[0]))
-    return op.operands[0] if alone and len(ir.ArrayAttr(last)) == 1 else value
+    return op.operands[0] if alone and len(reassociation(op)[-1]) == 1 else value
 
 
 def is_row_reduction(op: ir.Operation) -> bool:

@@ -19,7 +19,7 @@ from mlir import ir
 from mlir.dialects import tensor
 
 from ansorc.dialect_passes.graph.rebuild import rebuilt, reshape, transpose
-from ansorc.dialect_passes.ir_walk import body, functions, indexing_maps, iterators, segments, shape
+from ansorc.dialect_passes.ir_walk import body, functions, indexing_maps, iterators, reassociation, segments, shape
 
 Perm = tuple[int, ...]
 
@@ -151,16 +151,12 @@ def _concat(op: ir.Operation) -> ir.Value | None:
     return transpose(rebuilt(op, sources, [shape(op.results[0])[b] for b in back], {"dim": dim}), perm)
 
 
-def _groups(op: ir.Operation) -> list[list[int]]:
-    return [[ir.IntegerAttr(i).value for i in ir.ArrayAttr(g)] for g in ir.ArrayAttr(op.attributes["reassociation"])]
-
-
 def _expand(op: ir.Operation) -> ir.Value | None:
     found = transposed(op.operands[0])
     if found is None:
         return None
     source, perm = found
-    groups, sizes = _groups(op), shape(op.results[0])
+    groups, sizes = reassociation(op), shape(op.results[0])
     if len(groups) != len(perm):
         return None
     back = inverse(perm)
@@ -175,7 +171,7 @@ def _collapse(op: ir.Operation) -> ir.Value | None:
     if found is None:
         return None
     source, perm = found
-    groups = _groups(op)
+    groups = reassociation(op)
     whole = shape(source)
     starts: list[tuple[int, int]] = []
     for number, group in enumerate(groups):

@@ -19,7 +19,16 @@ from mlir.dialects import arith, linalg, tensor
 from ansorc.dialect_passes.graph import weights as weights_of
 from ansorc.dialect_passes.graph.pad_channels import ENOUGH, padded
 from ansorc.dialect_passes.graph.rebuild import rebuilt
-from ansorc.dialect_passes.ir_walk import body, collect, functions, indexing_maps, iterators, segments, shape
+from ansorc.dialect_passes.ir_walk import (
+    body,
+    collect,
+    functions,
+    indexing_maps,
+    iterators,
+    reassociation,
+    segments,
+    shape,
+)
 
 PRODUCTS = ("linalg.matmul", "linalg.batch_matmul")
 FEWEST_COLUMNS, FEWEST_STEPS, FEWEST_ROWS = 9, 8, 2
@@ -176,8 +185,7 @@ class _Padding:
             out = tensor.EmptyOp(wide, kind.element_type).result
             return linalg.transpose(source, outs=[out], permutation=order).results[0]
         if maker is not None and maker.name == "tensor.expand_shape" and len(list(value.uses)) == 1:
-            groups = [[ir.IntegerAttr(d).value for d in ir.ArrayAttr(g)]
-                      for g in ir.ArrayAttr(maker.attributes["reassociation"])]  # fmt: skip
+            groups = reassociation(maker)
             group = next(g for g in groups if dim in g)
             if all(sizes[d] == 1 for d in group if d != dim):
                 source = self._padded(maker.operands[0], groups.index(group), width)

@@ -11,7 +11,7 @@ from mlir import ir
 
 from ansorc.dialect_passes.graph.move_transposes import transposed
 from ansorc.dialect_passes.graph.rebuild import rebuilt, reshape, transpose
-from ansorc.dialect_passes.ir_walk import body, functions, shape
+from ansorc.dialect_passes.ir_walk import body, functions, reassociation, shape
 
 
 def run(module: ir.Module, weights: dict[str, np.ndarray]) -> None:
@@ -55,7 +55,6 @@ def _before_collapse(op: ir.Operation, collapse: ir.Operation) -> ir.Value | Non
     if found is None:
         return None
     source, first = found
-    groups = [[ir.IntegerAttr(i).value for i in ir.ArrayAttr(g)]
-              for g in ir.ArrayAttr(collapse.attributes["reassociation"])]  # fmt: skip
+    groups = reassociation(collapse)
     order = [d for p in _permutation(op) for d in groups[p]]
     return reshape(transpose(source, [first[d] for d in order]), shape(op.results[0]))

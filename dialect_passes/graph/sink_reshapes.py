@@ -18,7 +18,16 @@ from mlir import ir
 from mlir.dialects import linalg, tensor
 
 from ansorc.dialect_passes.graph.rebuild import rebuilt, reshape, transpose
-from ansorc.dialect_passes.ir_walk import body, functions, indexing_maps, iterators, pad_amounts, segments, shape
+from ansorc.dialect_passes.ir_walk import (
+    body,
+    functions,
+    indexing_maps,
+    iterators,
+    pad_amounts,
+    reassociation,
+    segments,
+    shape,
+)
 
 Dims = list[int]
 
@@ -66,7 +75,7 @@ def _expand_first(view: ir.Operation) -> None:
     pad = pad.operation
     if len(pad.operands) != 1 or not isinstance(pad.operands[0].owner, ir.Block):
         return
-    groups = _groups(view)
+    groups = reassociation(view)
     low, high = pad_amounts(pad)
     if any(len(group) > 1 and low[k] + high[k] for k, group in enumerate(groups)):
         return
@@ -78,10 +87,6 @@ def _expand_first(view: ir.Operation) -> None:
     view.results[0].replace_all_uses_with(result)
     view.erase()
     pad.erase()
-
-
-def _groups(view: ir.Operation) -> list[list[int]]:
-    return [[ir.IntegerAttr(i).value for i in ir.ArrayAttr(g)] for g in ir.ArrayAttr(view.attributes["reassociation"])]
 
 
 def _pad_like(pad: ir.Operation, source: ir.Value, padded: Dims, low: Dims, high: Dims) -> ir.Value:
@@ -102,7 +107,7 @@ def _pad_source(op: ir.Operation) -> None:
     view = view.operation
     if isinstance(view.operands[0].owner, ir.Block) or len(list(view.results[0].uses)) != 1:
         return
-    groups = _groups(view)
+    groups = reassociation(view)
     low, high = pad_amounts(op)
     if any(len(group) > 1 and low[k] + high[k] for k, group in enumerate(groups)):
         return
@@ -145,9 +150,7 @@ def _sink(op: ir.Operation, number: int) -> bool:
     start = _start_of(op)
     if not _is_finished_by_users(source) or ("reduction" in iterators(op) and start is None):
         return False
-    groups = [
-        [ir.IntegerAttr(i).value for i in ir.ArrayAttr(g)] for g in ir.ArrayAttr(view.attributes["reassociation"])
-    ]
+    groups = reassociation(view)
     if not groups:
         return False
     extents, sizes = shape(op.operands[number]), shape(source)

@@ -15,7 +15,7 @@ from typing import Any
 from mlir import ir
 from numpy.typing import NDArray
 
-from ansorc.dialect_passes.ir_walk import body, indexing_maps, iterators, pad_amounts, shape
+from ansorc.dialect_passes.ir_walk import body, indexing_maps, iterators, pad_amounts, reassociation, shape
 from ansorc.dialect_passes.schedule import strassen_matrices, winograd_matrices
 
 
@@ -58,8 +58,8 @@ def channel_positions(function: ir.Operation) -> dict[ir.Value, int]:
             if any(amounts[positions[value]] for amounts in pad_amounts(op)):
                 raise CannotBlock("channels are padded")
             found: list[tuple[ir.Value, int | None]] = [(op.operands[0], positions[value])]
-        elif op.name == "tensor.collapse_shape" and len(_groups(op)[positions[value]]) == 1:
-            found = [(op.operands[0], _groups(op)[positions[value]][0])]
+        elif op.name == "tensor.collapse_shape" and len(reassociation(op)[positions[value]]) == 1:
+            found = [(op.operands[0], reassociation(op)[positions[value]][0])]
         elif op.name == "linalg.generic":
             found = _operand_positions(op, positions[value])
         elif op.name == "tensor.empty":
@@ -77,12 +77,6 @@ def channel_positions(function: ir.Operation) -> dict[ir.Value, int]:
     if any(value in positions for value in whole):
         raise CannotBlock("one value is read by channels and as a whole")  # x @ x, x @ w + x
     return positions
-
-
-def _groups(collapse: ir.Operation) -> list[list[int]]:
-    return [
-        [ir.IntegerAttr(d).value for d in ir.ArrayAttr(g)] for g in ir.ArrayAttr(collapse.attributes["reassociation"])
-    ]
 
 
 def _split_group(groups: list[list[int]], at: int) -> ir.Attribute:
@@ -193,7 +187,7 @@ def _rewrite(op: ir.Operation, positions: dict[ir.Value, int], packed: set[ir.Va
         if op.name == "linalg.generic":
             attributes |= _blocked_loops(op, at, positions, packed)
         elif op.name == "tensor.collapse_shape":
-            attributes["reassociation"] = _split_group(_groups(op), at)
+            attributes["reassociation"] = _split_group(reassociation(op), at)
         elif op.name == "tensor.pad":
             for name in ("static_low", "static_high"):
                 amounts = list(ir.DenseI64ArrayAttr(op.attributes[name]))

@@ -20,6 +20,8 @@ from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
 from ansorc.tools.bench_profile import computes
 
 OPTIONS = Options(records="none")
+TOLERANCE = 1e-4
+"""Of the largest result: Winograd's algorithm rounds more than onnxruntime; a wrong address is off by far more."""
 MACHINE = machine_of(parse_target("native"))
 BODIES = {
     "branches before a padded window": """
@@ -156,7 +158,7 @@ def test_results(name: str, sides: int) -> None:
     results = ansorc.compile(proto, records="none").run({"x": x})
     for value, found in zip(expected, results.values(), strict=True):
         assert isinstance(value, np.ndarray)
-        np.testing.assert_allclose(found, value, atol=1e-4 * abs(value).max(), rtol=0)
+        np.testing.assert_allclose(found, value, atol=TOLERANCE * abs(value).max(), rtol=0)
 
 
 @pytest.mark.parametrize("name", ["branches before a padded window", "depthwise and pointwise"])
@@ -198,4 +200,4 @@ def test_schedules_know_nothing_of_where_values_lie(name: str) -> None:
             for candidate in filter(None, (space.sample(pick) for _ in range(2))):
                 job = TaskJob(text, "linalg", "object", OPTIONS.target, candidate=candidate)
                 made = runnable(text, compile_task(job)).run(arguments, 2)
-                assert abs(made - expected).max() <= 1e-4 * abs(expected).max(), candidate.to_json()
+                assert abs(made - expected).max() <= TOLERANCE * abs(expected).max(), candidate.to_json()
