@@ -19,14 +19,15 @@ from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.sketch.schedule_task import Schedule, all_kinds, replay, schedule
 from ansorc.dialect_passes.ir_walk import functions
 from ansorc.dialect_passes.lower import (
-    clamp_at_zero,
     collapse_loops,
+    collapse_reductions,
     constant_products,
     contract,
     copies,
     destination,
     expand_math,
     explicit_copies,
+    maxima,
     order_loops,
     pitched_arguments,
     prefetch,
@@ -38,7 +39,7 @@ from ansorc.dialect_passes.lower import (
 )
 from ansorc.dialect_passes.lower.pipelines import AFFINE, BUFFERIZE, GENERALIZE, PREPARE, to_llvm
 from ansorc.dialect_passes.lower.sections import Section
-from ansorc.dialect_passes.schedule import border, loops, skip_taps
+from ansorc.dialect_passes.schedule import border, gather_rows, loops, skip_taps
 from ansorc.dialect_passes.schedule.block_channels import Packing
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.vectorize import FOLD_UNITS, LOWER_VECTORS, VECTORIZE
@@ -98,7 +99,7 @@ def advance(module: ir.Module, stage: str, machine: Machine) -> str:
         return "bufferized"
     facts = facts_of(module)
     if machine.x86:
-        clamp_at_zero.run(module)
+        maxima.run(module)
     if stage == "bufferized":
         transform(module, LOWER_VECTORS)
         prefetch.run(module)
@@ -145,6 +146,7 @@ def to_scheduled(module: ir.Module, chosen: Schedule) -> str:
         if replayed and str(module) == before:
             raise UnusableScriptError("it changes nothing")
         skip_taps.settle(module)
+        gather_rows.settle(module)
         destination.restore(module)
     border.settle(module)
     expand_math.run(module)
@@ -165,6 +167,8 @@ def prepare(module: ir.Module) -> None:
     run_passes(module, PREPARE)
     order_loops.run(module)
     collapse_loops.run(module)
+    collapse_reductions.run(module)
+    gather_rows.collapse(module)
     contract.run(module)  # before tiling: a reduction of one step is no reduction any more
 
 

@@ -25,9 +25,10 @@ GRAPH_PASSES: dict[str, str] = {
 MODULE_PASSES: dict[str, str] = {
     "ansorc-order-loops": "ansorc.dialect_passes.lower.order_loops:run",
     "ansorc-collapse-loops": "ansorc.dialect_passes.lower.collapse_loops:run",
+    "ansorc-collapse-reductions": "ansorc.dialect_passes.lower.collapse_reductions:run",
     "ansorc-contract": "ansorc.dialect_passes.lower.contract:run",
     "ansorc-reassociate": "ansorc.dialect_passes.lower.reassociate:run",
-    "ansorc-clamp-at-zero": "ansorc.dialect_passes.lower.clamp_at_zero:run",
+    "ansorc-maxima": "ansorc.dialect_passes.lower.maxima:run",
     "ansorc-expand-math": "ansorc.dialect_passes.lower.expand_math:run",
     "ansorc-reciprocals": "ansorc.dialect_passes.lower.reciprocals:run",
     "ansorc-explicit-copies": "ansorc.dialect_passes.lower.explicit_copies:run",

@@ -32,9 +32,9 @@ DOES_NOT_FIT = (NoSingleAnchor, CannotBlock)
 def described(kind: Kind[N], function: ir.Operation) -> N:
     """Return what a kind knows of a task; raises one of DOES_NOT_FIT.
 
-    No kind blocks loops whose numbers the task computes with: a blocked loop has two.
+    Most kinds block loops, and refuse tasks that compute with their numbers: a blocked loop has two.
     """
-    if collect(function, "linalg.index"):
+    if not kind.keeps_numbers and collect(function, "linalg.index"):
         raise CannotBlock("it computes with the numbers of its loops")
     return kind.describe(function)
 
@@ -90,6 +90,8 @@ class Kind(ABC, Generic[N]):
     name: str
     exact: bool = True
     """Whether results differ from those of the task's own operators by the order of sums alone."""
+    keeps_numbers: bool = False
+    """Whether a task may compute with the numbers of loops; `describe` refuses those of loops that are blocked."""
     prepared: tuple[str, ...]
     """Decisions that are made on the linalg operations, before the script."""
     sometimes: tuple[str, ...] = ()

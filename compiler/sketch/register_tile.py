@@ -31,6 +31,7 @@ class RegisterTile(Kind[LoopNest]):
     """One register tile of channels and positions, walked over the task."""
 
     name = "register-tile"
+    keeps_numbers = True
     prepared = ("lanes", "vectors", "pack", "border", "prefetch")
     sometimes = ("skip",)
 
@@ -41,6 +42,9 @@ class RegisterTile(Kind[LoopNest]):
         block_channels.splittable_channels(function)
         if collect(function, "tensor.extract"):
             raise CannotBlock("it reads at places that it computes")
+        numbers = [ir.IntegerAttr(op.attributes["dim"]).value for op in collect(function, "linalg.index")]
+        if min(numbers, default=len(task.parallel)) < len(task.parallel):
+            raise CannotBlock("it computes with the numbers of loops that are blocked")
         if _reads_past_its_window(task):
             raise CannotBlock("of an input that is larger than its only window, no loop cuts a part")
         return loop_nest(function, task)

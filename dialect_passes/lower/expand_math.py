@@ -38,6 +38,12 @@ LN_ERFC = (
     -1.6974523475710157e-07,
 )
 
+# (ln(1 + f) - f + f**2 / 2) / f**3 for sqrt(1/2) <= 1 + f <= sqrt(2)
+LN = (0.3333333134651184, -0.250008225440979, 0.20001226663589478, -0.16623355448246002,
+      0.142017662525177, -0.13160215318202972, 0.12761524319648743, -0.07634340971708298)  # fmt: skip
+SQRT_HALF, SMALLEST_NORMAL = 0.7071067690849304, 1.1754943508222875e-38
+SUBNORMAL_SHIFT = 23
+
 
 @dataclass(frozen=True)
 class _Scalars:
@@ -102,11 +108,48 @@ class _Scalars:
         below = arith.cmpf(arith.CmpFPredicate.OLT, size, self.number(1.0))
         return arith.select(below, near, math.copysign(far, x))
 
+    def log(self, x: ir.Value) -> ir.Value:
+        """ln(m) + e ln(2), x = m * 2**e with m around 1."""
+        return self._of_positive(x, self._log_of_finite(x))
+
+    def log1p(self, x: ir.Value) -> ir.Value:
+        """ln(u) and what 1 + x loses when it is rounded to u, relative to u."""
+        one = self.number(1.0)
+        u = arith.addf(x, one)
+        lost = arith.divf(arith.subf(x, arith.subf(u, one)), u)
+        return self._of_positive(u, arith.addf(self._log_of_finite(u), lost))
+
+    def _log_of_finite(self, x: ir.Value) -> ir.Value:
+        small = arith.cmpf(arith.CmpFPredicate.OLT, x, self.number(SMALLEST_NORMAL))
+        normal = arith.select(small, arith.mulf(x, self.number(2.0**SUBNORMAL_SHIFT)), x)
+        bits = arith.bitcast(self.i32, normal)
+        least = self.integer(struct.unpack("i", struct.pack("f", SQRT_HALF))[0])
+        exponent = arith.shrsi(arith.subi(bits, least), self.integer(23))
+        f = arith.bitcast(self.f32, arith.subi(bits, arith.shli(exponent, self.integer(23))))
+        f = arith.subf(f, self.number(1.0))
+        whole = arith.sitofp(self.f32, exponent)
+        whole = arith.subf(whole, arith.select(small, self.number(SUBNORMAL_SHIFT), self.number(0.0)))
+        t = arith.mulf(f, f)
+        tail = self.add(self.mul(self.mul(t, f), self.polynomial(f, LN)), self.mul(whole, self.number(LN2_LOW)))
+        tail = self.add(self.mul(t, self.number(-0.5)), tail)
+        return self.add(self.mul(whole, self.number(LN2_HIGH)), self.add(f, tail))
+
+    def _of_positive(self, x: ir.Value, logarithm: ir.Value) -> ir.Value:
+        """Return a logarithm of x where that is positive and finite; of 0 minus infinity, of less NaN."""
+        zero, infinity = self.number(0.0), self.number(float("inf"))
+        positive = arith.cmpf(arith.CmpFPredicate.OGT, x, zero)
+        is_zero = arith.cmpf(arith.CmpFPredicate.OEQ, x, zero)
+        limit = arith.select(is_zero, self.number(float("-inf")), self.number(float("nan")))
+        finite = arith.cmpf(arith.CmpFPredicate.OLT, x, infinity)
+        return arith.select(positive, arith.select(finite, logarithm, infinity), limit)
+
 
 FUNCTIONS: dict[str, Callable[[_Scalars, ir.Value], ir.Value]] = {
     "math.exp": _Scalars.exp,
     "math.tanh": _Scalars.tanh,
     "math.erf": _Scalars.erf,
+    "math.log": _Scalars.log,
+    "math.log1p": _Scalars.log1p,
 }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from mlir import ir
 from numpy.typing import NDArray
 
-from ansorc.dialect_passes.ir_walk import body, indexing_maps, iterators, pad_amounts, reassociation, shape
+from ansorc.dialect_passes.ir_walk import body, collect, indexing_maps, iterators, pad_amounts, reassociation, shape
 from ansorc.dialect_passes.schedule import strassen_matrices, winograd_matrices
 
 
@@ -195,6 +195,9 @@ def _rewrite(op: ir.Operation, positions: dict[ir.Value, int], packed: set[ir.Va
         new = ir.Operation.create(op.name, [kind], list(op.operands), attributes, regions=len(op.regions))
     if op.regions:
         op.regions[0].blocks[0].append_to(new.regions[0])
+        for number in collect(new, "linalg.index"):  # of loops behind the channel
+            loop = ir.IntegerAttr(number.attributes["dim"])
+            number.attributes["dim"] = ir.IntegerAttr.get(loop.type, loop.value + 2)
         if op.name == "tensor.pad":
             for _ in range(2):
                 new.regions[0].blocks[0].add_argument(ir.IndexType.get(), op.location)

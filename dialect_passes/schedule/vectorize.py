@@ -12,7 +12,7 @@ FOLD_UNITS = script(
 # wrongly (docs/pitfalls.md).
 VECTORIZE = script(
     match_ops("%ops", "linalg.generic"),
-    f"  transform.structured.vectorize %ops : {OP}",
+    f"  transform.structured.vectorize %ops {{vectorize_nd_extract}} : {OP}",
     match_ops("%f", "func.func"),
     patterns("%f", "vector.reduction_to_contract", "vector.transfer_permutation_patterns", "canonicalization"),
     cse("%f"),

@@ -48,6 +48,8 @@ def half_pixel_for_nearest(places: Array, scale: float, size: int, count: int) -
     return (places + 0.5) / scale
 
 
+CHANNELS_OF_IMAGES = 4
+"""So few fill no vector."""
 COORDINATES: dict[str, Callable[[Array, float, int, int], Array]] = {
     "half_pixel": half_pixel,
     "pytorch_half_pixel": pytorch_half_pixel,
@@ -111,8 +113,8 @@ def _resized(node: Node, sizes: Sequence[int], scales: Sequence[float], coordina
     if mode not in ("nearest", "linear", "bilinear", "trilinear", "cubic"):
         raise RefusedError(f"mode = {mode!r}; nearest, linear and cubic are supported")
     x = node.value(0)
-    # What lies between convolutions is best where those have their channels: last.
-    turned = x.rank > 2 and list(sizes[:2]) == list(x.shape[:2])
+    # What lies between convolutions is best where those have their channels: last. Images stay as they are.
+    turned = x.rank > 2 and list(sizes[:2]) == list(x.shape[:2]) and x.shape[1] > CHANNELS_OF_IMAGES
     order = channels_last(x.rank) if turned else list(range(x.rank))
     value = node.emitter.transpose(x, order)
     times = [1] * x.rank

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import random
-
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from random_candidates import MACHINE, OPTIONS, compared
 
 import ansorc
 from ansorc.compiler.driver import read, to_tasks
-from ansorc.compiler.measure import runnable, spaces_of_task
-from ansorc.compiler.options import Options
-from ansorc.compiler.sketch.candidate import from_json
-from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
+from ansorc.compiler.measure import spaces_of_task
 
-OPTIONS = Options(use_cache=False)
-MACHINE = machine_of(OPTIONS.target)
 SHAPES = [
     ((64, 49), (1, 0)), ((37, 4), (1, 0)), ((5, 33, 17), (2, 0, 1)), ((2, 7, 9, 20), (0, 3, 1, 2)),
     ((1, 24, 13, 13), (0, 2, 3, 1)), ((6, 5, 4, 18), (3, 1, 0, 2)),
@@ -46,24 +40,7 @@ def model_of(shape: tuple[int, ...], perm: tuple[int, ...], behind: str) -> onnx
 @pytest.mark.parametrize("behind", ["", "a sum", "a border"])
 @pytest.mark.parametrize(("shape", "perm"), SHAPES)
 def test_random_candidates_move_everything(shape: tuple[int, ...], perm: tuple[int, ...], behind: str) -> None:
-    generator, found = random.Random(0), 0
-    for text in to_tasks(read(model_of(shape, perm, behind), OPTIONS), OPTIONS).code.values():
-        for space in spaces_of_task(text, MACHINE):
-            if space.kind.name != "transpose":
-                continue
-            plain = runnable(text, compile_task(TaskJob(text, "linalg", "object", OPTIONS.target, unscheduled=True)))
-            arguments = plain.random_arguments(np.random.default_rng(0))
-            expected = plain.run(arguments)
-            choice = space.choose()
-            assert choice is not None
-            for candidate in {choice.candidate, *(space.sample(generator) for _ in range(4))} - {None}:
-                assert candidate is not None
-                assert space.illegal(candidate) is None
-                assert from_json(candidate.to_json()) == candidate
-                made = compile_task(TaskJob(text, "linalg", "object", OPTIONS.target, candidate=candidate))
-                assert np.array_equal(runnable(text, made).run(arguments, threads=2), expected), candidate.values
-                found += 1
-    assert found >= 3
+    assert compared(model_of(shape, perm, behind), "transpose") >= 3
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int8, np.int64, np.bool_])

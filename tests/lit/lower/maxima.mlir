@@ -1,4 +1,4 @@
-// RUN: ansorc-opt --pipeline='ansorc-clamp-at-zero' %s | FileCheck %s
+// RUN: ansorc-opt --pipeline='ansorc-maxima' %s | FileCheck %s
 
 // CHECK-LABEL: func.func @clamp(
 // CHECK-SAME: %[[X:[a-z0-9]+]]: f32, %[[Y:[a-z0-9]+]]: f32, %[[V:[a-z0-9]+]]: vector<4xf32>
@@ -14,8 +14,8 @@ func.func @clamp(%x: f32, %y: f32, %v: vector<4xf32>) -> (f32, f32, f32, f32, ve
   // CHECK: %[[D:.*]] = arith.cmpf olt, %[[ZERO]], %[[X]]
   // CHECK: %[[B:.*]] = arith.select %[[D]], %[[ZERO]], %[[X]]
   %b = arith.minimumf %zero, %x : f32
-  // Neither what is no constant, nor what is not zero: there the maximum is one instruction.
-  // CHECK: arith.maximumf %[[X]], %[[Y]]
+  // What is no constant only forgets the sign of zero; with a number that is not zero the maximum is one instruction.
+  // CHECK: arith.maximumf %[[X]], %[[Y]] fastmath<nsz>
   %c = arith.maximumf %x, %y : f32
   // CHECK: arith.minimumf %[[A]]
   %d = arith.minimumf %a, %six : f32

@@ -1,0 +1,39 @@
+"""Random candidates of one kind of schedule, compared with plain loops."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import onnx
+
+from ansorc.compiler.driver import read, to_tasks
+from ansorc.compiler.measure import runnable, spaces_of_task
+from ansorc.compiler.options import Options
+from ansorc.compiler.sketch.candidate import from_json
+from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
+
+OPTIONS = Options(use_cache=False)
+MACHINE = machine_of(OPTIONS.target)
+
+
+def compared(model: onnx.ModelProto, kind: str, draws: int = 4) -> int:
+    """Compile the default and random candidates of all tasks that a kind fits; return how many gave the same bits."""
+    generator, found = random.Random(0), 0
+    for text in to_tasks(read(model, OPTIONS), OPTIONS).code.values():
+        for space in spaces_of_task(text, MACHINE):
+            if space.kind.name != kind:
+                continue
+            plain = runnable(text, compile_task(TaskJob(text, "linalg", "object", OPTIONS.target, unscheduled=True)))
+            arguments = plain.random_arguments(np.random.default_rng(0))
+            expected = plain.run(arguments)
+            choice = space.choose()
+            assert choice is not None
+            for candidate in {choice.candidate, *(space.sample(generator) for _ in range(draws))} - {None}:
+                assert candidate is not None
+                assert space.illegal(candidate) is None
+                assert from_json(candidate.to_json()) == candidate
+                made = compile_task(TaskJob(text, "linalg", "object", OPTIONS.target, candidate=candidate))
+                assert np.array_equal(runnable(text, made).run(arguments, threads=2), expected), candidate.values
+                found += 1
+    return found
