@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import gcd, prod
 
+from ansorc.compiler.sketch import window_cost
 from ansorc.compiler.sketch.decisions import (
     MOST_UNROLLED,
     accumulators,
@@ -197,12 +198,19 @@ def estimate(nest: LoopNest, machine: Machine, values: Values) -> Cost:
     tiles, arithmetic, l2 = 0, 0.0, 0.0
     panel = steps * vectors * vector_bytes if nest.contraction else 0
     fetched = panel / _panel_bytes_a_cycle(nest, machine, values, panel) if panel else 0.0
+    shared = input_bytes(nest, shared=True)
+    read = shared + (input_bytes(nest) - shared) / blocks
     for sizes, times in tile_kinds(nest, values):
         count, rows = times * blocks, prod(sizes)
         tiles += count
+        if nest.slides:
+            arithmetic += count * (window_cost.tile_cycles(nest, values, sizes) + rows * vectors * nest.epilogue_cycles)
+            continue
         arithmetic += count * (taken * _step_cycles(nest, machine, values, rows) + TILE_CYCLES)
         arithmetic += count * rows * vectors * (1 + nest.epilogue_cycles)
-        l2 += count * (fetched + input_bytes(nest) * rows / max(1, prod(nest.outer)) / L2_BYTES_A_CYCLE)
+        l2 += count * (fetched + read * rows / max(1, prod(nest.outer)) / L2_BYTES_A_CYCLE)
+    if nest.slides:
+        l2 = window_cost.near_bytes(nest, machine, values) / L2_BYTES_A_CYCLE
     memory = memory_bytes(nest, machine, values, panel, tiles // blocks) / MEMORY_BYTES_A_CYCLE
     if values.get("pack") and nest.packable is not None:
         # Most panels are read by another core than the one that wrote them.

@@ -14,7 +14,7 @@ from mlir import ir
 from ansorc.dialect_passes.ir_walk import indexing_maps, segments, shape
 from ansorc.dialect_passes.schedule.block_channels import constant_arguments
 from ansorc.dialect_passes.schedule.border import Border, border_of
-from ansorc.dialect_passes.schedule.shape_of_task import TaskShape
+from ansorc.dialect_passes.schedule.shape_of_task import TaskShape, inputs_used
 from ansorc.dialect_passes.schedule.skip_taps import Skip, skips_of
 
 FUNCTION_CYCLES, OPERATION_CYCLES = 10.0, 0.5
@@ -90,6 +90,23 @@ class LoopNest:
         return self.contraction and any(o.constant and o.strides[len(self.parallel) - 1] for o in self.operands[:-1])
 
     @cached_property
+    def slides(self) -> tuple[tuple[int, int, int], ...]:
+        """Which outer loop moves a window over what is read first: its number, that of the taps, taps from one to next.
+
+        Empty for everything but windows that each channel has for itself.
+        """
+        if self.contraction or not self.reductions:
+            return ()
+        count, found = len(self.parallel), list[tuple[int, int, int]]()
+        strides = self.operands[0].strides
+        for k in range(len(self.outer)):
+            below = [(t, j) for j, t in enumerate(strides[count:]) if t and strides[k] % t == 0 and strides[k] >= t]
+            if below and strides[k]:
+                tap, j = max(below)
+                found.append((k, j, strides[k] // tap))
+        return tuple(s for s in found if s[2] <= self.reductions[s[1]])
+
+    @cached_property
     def steps(self) -> int:
         """Iterations of the reduction loops together."""
         return prod(self.reductions)
@@ -99,11 +116,11 @@ def loop_nest(function: ir.Operation, task: TaskShape) -> LoopNest:
     """Describe an analysed task."""
     constants = frozenset(constant_arguments(function))
     op = task.anchor or task.root
-    count = segments(op)[0]
+    maps = indexing_maps(op)
     width = max(1, getattr(ir.RankedTensorType(task.root.results[0].type).element_type, "width", 64) // 8)
     operands = [
-        Operand(_strides(value, m), bytes_of(value), _is_constant(value, constants), tuple(shape(value)))
-        for value, m in zip(list(op.operands)[: count + 1], indexing_maps(op), strict=False)
+        Operand(_strides(value, maps[k]), bytes_of(value), _is_constant(value, constants), tuple(shape(value)))
+        for k, value in ((k, op.operands[k]) for k in (*inputs_used(op), segments(op)[0]))
     ]
     return LoopNest(
         task.parallel, task.reductions, tuple(operands), width, task.contraction, body_cycles(task.root),

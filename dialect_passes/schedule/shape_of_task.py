@@ -89,6 +89,12 @@ def add_epilogue(anchor: ir.Operation) -> ir.Operation:
     return copy
 
 
+def inputs_used(op: ir.Operation) -> list[int]:
+    """Return which inputs the body of a generic reads: of a pool's window only the shape matters."""
+    arguments = list(op.regions[0].blocks[0].arguments)[: segments(op)[0]]
+    return [k for k, argument in enumerate(arguments) if list(argument.uses)]
+
+
 def _producer(value: ir.Value) -> ir.Operation | None:
     return None if isinstance(value.owner, ir.Block) else value.owner.operation
 
@@ -110,6 +116,6 @@ def _anchor_before(root: ir.Operation) -> ir.Operation | None:
 
 def _is_contraction(anchor: ir.Operation, parallel: int) -> bool:
     """Whether some operand is read by channel and reduction alone, and another without the channel."""
-    channel = ir.AffineDimExpr.get(parallel - 1)
-    with_channel = [channel in list(m.results) for m in indexing_maps(anchor)[:-1]]
+    channel, maps = ir.AffineDimExpr.get(parallel - 1), indexing_maps(anchor)
+    with_channel = [channel in list(maps[k].results) for k in inputs_used(anchor)]
     return any(with_channel) and not all(with_channel)

@@ -1,5 +1,7 @@
 """Pooling as channels-last named ops; global pooling as reductions."""
 
+from math import prod
+
 import numpy as np
 
 from ansorc.frontends.onnx.element_types import is_float, is_unsigned, lowest, numpy_dtype
@@ -14,6 +16,8 @@ from ansorc.frontends.onnx.node import Node, Operator, RefusedError
 from ansorc.frontends.onnx.ops_reduction import reduce_mean, reduced
 from ansorc.frontends.onnx.windows import Window, window_of
 
+LARGE_WINDOW = 16
+"""Elements."""
 LAYOUTS = {1: "nwc", 2: "nhwc", 3: "ndhwc"}
 
 
@@ -46,14 +50,16 @@ def geometry(node: Node) -> tuple[Value, Window]:
 
 
 def pooled(node: Node, x: Value, window: Window, kind: str, start: object) -> Value:
+    """Combine all that lies in each window; a large one along one axis after the other, which takes fewer steps."""
     emitter, rank = node.emitter, x.rank - 2
-    last = emitter.transpose(x, channels_last(x.rank))
-    reach = [max(0, r) for r in window.reach(x.shape[2:])]
-    last = emitter.pad(last, around(window.low), around(reach), start)
-    init = emitter.fill([x.shape[0], *window.out, x.shape[1]], x.dtype, start)
-    shape = emitter.empty(window.kernel, x.dtype)
-    attributes = f" {{dilations = {vector_attribute(window.dilations)}, strides = {vector_attribute(window.strides)}}}"
-    y = emitter.named(f"pooling_{LAYOUTS[rank]}_{kind}", [last, shape], init, attributes)
+    y = emitter.transpose(x, channels_last(x.rank))
+    for part in window.by_axis(x.shape[2:]) if prod(window.kernel) >= LARGE_WINDOW else [window]:
+        reach = [max(0, r) for r in part.reach(y.shape[1:-1])]
+        y = emitter.pad(y, around(part.low), around(reach), start)
+        init = emitter.fill([x.shape[0], *part.out, x.shape[1]], x.dtype, start)
+        shape = emitter.empty(part.kernel, x.dtype)
+        attributes = f" {{dilations = {vector_attribute(part.dilations)}, strides = {vector_attribute(part.strides)}}}"
+        y = emitter.named(f"pooling_{LAYOUTS[rank]}_{kind}", [y, shape], init, attributes)
     return emitter.transpose(y, channels_first(x.rank))
 
 

@@ -1,5 +1,7 @@
 """Geometry of sliding windows: strides, dilations and padding of each spatial dim."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -26,6 +28,23 @@ class Window:
                 self.out, self.strides, self.kernel, self.dilations, size, self.low, strict=True
             )
         )
+
+    def by_axis(self, size: Sequence[int]) -> list[Window]:
+        """Return windows along one axis each, one after the other, that together are this one; the last axis first."""
+        found, sizes = list[Window](), list(size)
+
+        def only(axis: int, numbers: Sequence[int], otherwise: int) -> tuple[int, ...]:
+            return tuple(n if k == axis else otherwise for k, n in enumerate(numbers))
+
+        for axis in reversed(range(len(sizes))):
+            sizes[axis] = self.out[axis]
+            found.append(
+                Window(
+                    only(axis, self.kernel, 1), only(axis, self.strides, 1), only(axis, self.dilations, 1),
+                    only(axis, self.low, 0), only(axis, self.high, 0), tuple(sizes),
+                )
+            )  # fmt: skip
+        return found
 
 
 def window_of(node: Node, kernel: Sequence[int], size: Sequence[int]) -> Window:
