@@ -5,6 +5,7 @@ from __future__ import annotations
 from ansorc.tools.workloads import AttentionScores, BatchMatmul, Dense, MatrixNorm, Workload
 from ansorc.tools.workloads_convolution import Capsules, Convolution
 from ansorc.tools.workloads_memory import Chain, Join, Rows, Transposition, Window
+from ansorc.tools.workloads_places import Classes, Lookup, Reduction, Reflected
 
 _SQUARES = ((224, 3, 64, 7, 2, 3), (56, 64, 64, 1, 1, 0), (14, 256, 256, 3, 1, 1), (7, 512, 512, 3, 1, 1))
 """Of C2D, and by other names of DIL and C3D: extent, channels, filters, kernel, stride, padding."""
@@ -145,7 +146,7 @@ RESNET3D18: tuple[Workload, ...] = (
 MEMORY: tuple[Workload, ...] = (
     Chain("add relu", (56, 56, 256)), Chain("add relu", (4096, 4096)),
     Chain("mul add tanh", (1024, 1024)), Chain("gelu", (128, 3072)), Chain("gelu", (4096, 3072)),
-    Chain("exp", (4096, 4096)), Chain("sigmoid mul", (56, 56, 240)),
+    Chain("exp", (4096, 4096)), Chain("softplus", (112, 112, 64)), Chain("sigmoid mul", (56, 56, 240)),
     Rows("Softmax", 12 * 128, 128), Rows("Softmax", 12 * 197, 197), Rows("Softmax", 1, 1000),
     Rows("Softmax", 1024, 4096),
     Rows("LayerNormalization", 128, 768), Rows("LayerNormalization", 197, 768),
@@ -154,7 +155,9 @@ MEMORY: tuple[Workload, ...] = (
     Transposition((128, 12, 64), (1, 0, 2)), Transposition((128, 12, 64), (1, 2, 0)),
     Transposition((97, 333), (1, 0)), Transposition((4096, 4096), (1, 0)),
     Window("MaxPool", 112, 64, 3, 2, 1), Window("AveragePool", 35, 192, 3, 1, 1), Window("AveragePool", 7, 2048, 7),
-    Window("Resize", 28, 256), Window("Resize", 112, 32),
+    Window("MaxPool", 20, 256, 13, 1, 6), Window("Resize", 28, 256), Window("Resize", 112, 32),
+    Lookup(1, 30522, 768, 128), Lookup(64, 512, 64, 256), Reflected(32, 128, 3), Classes(21, 256),
+    Reduction("ReduceMean", (512, 28, 28), 2), Reduction("ReduceMax", (4096, 1000), 1),
     Join(28 * 28, (256, 256)), Join(56 * 56, (96, 24)),
     Dense("Gemv", 1, 4096, 4096), Dense("Gemv", 1, 8192, 4096), Dense("Gemv", 1, 768, 30522),
     BatchMatmul("Odd", 197, 197, 64, count=12), BatchMatmul("Odd", 197, 64, 197, count=12),

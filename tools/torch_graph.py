@@ -89,9 +89,9 @@ def _call(torch: Any, node: onnx.NodeProto, constants: Mapping[str, Array], *, f
         return lambda x, w, b: functional.layer_norm(x, x.shape[-1:], w, b, attributes["epsilon"])
     if kind == "Resize":
         return lambda x, *_: functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-    if kind in {"ReduceL2", "ReduceMean"}:
+    if kind in {"ReduceL2", "ReduceMean", "ReduceMax"}:
         axes, kept = whole(1), bool(attributes.get("keepdims", 1))
-        function = torch.mean if kind == "ReduceMean" else torch.linalg.vector_norm
+        function = {"ReduceL2": torch.linalg.vector_norm, "ReduceMean": torch.mean, "ReduceMax": torch.amax}[kind]
         return lambda x, _: function(x, dim=axes, keepdim=kept)
     if kind == "Clip":
         low, high = (float(constants[name]) for name in node.input[1:])
@@ -110,9 +110,16 @@ def _call(torch: Any, node: onnx.NodeProto, constants: Mapping[str, Array], *, f
     if kind == "Gather":
         axis = attributes.get("axis", 0)
         if node.input[1] in constants:
-            (index,) = whole(1)
-            return lambda x, _: x.select(axis, index)
+            places = whole(1)
+            if constants[node.input[1]].ndim:
+                return lambda x, at: x.index_select(axis, at)
+            return lambda x, _: x.select(axis, places[0])
         return lambda w, x: functional.embedding(x, w)
+    if kind == "Pad":  # reflected, of height and width
+        *_, top, left, _, _, bottom, right = whole(1)
+        return lambda x, _: functional.pad(x, (left, right, top, bottom), mode="reflect")
+    if kind == "ArgMax":
+        return lambda x: torch.argmax(x, attributes["axis"], bool(attributes["keepdims"]))
     if kind == "Gemm":  # with transB
         return lambda x, w, b=None: functional.linear(x, w, b)
     table: dict[str, Callable[..., Any]] = {
@@ -128,6 +135,7 @@ def _call(torch: Any, node: onnx.NodeProto, constants: Mapping[str, Array], *, f
         "Cast": lambda x: x.float(),
         "Concat": lambda *parts: torch.cat(parts, attributes["axis"]),
         "Gelu": functional.gelu,
+        "Softplus": functional.softplus,
         "MatMul": torch.matmul,
         "Softmax": lambda x: torch.softmax(x, attributes.get("axis", -1)),
     }

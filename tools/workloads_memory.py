@@ -17,6 +17,7 @@ CHAINS: dict[str, tuple[tuple[str, ...], Callable[..., Array]]] = {
     "mul add tanh": (("Mul", "Add", "Tanh"), lambda x, y, z: np.tanh(x * y + z)),
     "gelu": (("Gelu",), lambda x: x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2),
     "exp": (("Exp",), np.exp),
+    "softplus": (("Softplus",), lambda x: np.logaddexp(x, 0)),
     "sigmoid mul": (("Sigmoid", "Mul"), lambda x, y: y / (1 + np.exp(-x))),
 }
 """ONNX's operators, each of the value before and, where it takes two, a fresh input; and what they compute."""
