@@ -35,6 +35,7 @@ from ansorc.dialect_passes.lower import (
     reciprocals,
     scalable_vectors,
     sections,
+    streaming,
     strided_slices,
 )
 from ansorc.dialect_passes.lower.pipelines import AFFINE, BUFFERIZE, GENERALIZE, PREPARE, to_llvm
@@ -103,8 +104,11 @@ def advance(module: ir.Module, stage: str, machine: Machine) -> str:
     if stage == "bufferized":
         transform(module, LOWER_VECTORS)
         prefetch.run(module)
+    streamed = streaming.mark(module, machine.vector_bytes)
     cut = sections.run(module)
     run_passes(module, to_llvm(machine.x86))
+    if streamed is not None:
+        streaming.settle(module, streamed, machine.vector_bytes)
     if machine.scalable:
         scalable_vectors.run(module, machine.vector_bytes)
     _note(module, KernelFacts(facts.kind or stage, facts.packings, cut.sections, cut.scratch))

@@ -98,7 +98,7 @@ def choose(nest: LoopNest, machine: Machine) -> tuple[dict[str, int], float] | N
     if best is None:
         return None
     chosen = best[3]
-    for name in ("skip", "part", "unroll", "prefetch"):
+    for name in ("skip", "part", "unroll", "prefetch", "stream"):
         if name in decisions:
             chosen[name] = decisions[name].default(nest, machine, chosen)
     return chosen, best[0]
@@ -189,7 +189,7 @@ def _chunk(extents: list[int], order: list[int], tiles: Values, wanted: int) -> 
 
 
 def estimate(nest: LoopNest, machine: Machine, values: Values) -> Cost:
-    """Estimate a candidate; `values` may lack `skip`, `unroll` and `prefetch`."""
+    """Estimate a candidate; `values` may lack `skip`, `unroll`, `prefetch` and `stream`."""
     lanes, vectors = values["lanes"], values["vectors"]
     blocks = nest.parallel[-1] // (lanes * vectors)
     steps = max(1, nest.steps)
@@ -305,5 +305,7 @@ def memory_bytes(nest: LoopNest, machine: Machine, values: Values, panel: int, t
         again = not values["channels_inside"] and read / positions > room
         read_times = blocks if again else blocks // in_chunk
     shared = input_bytes(nest, shared=True)  # by all channels; of the rest, each channel reads its own
-    total = weights * weight_times + shared * read_times + (read - shared) + 2 * written
+    total = (
+        weights * weight_times + shared * read_times + (read - shared) + (1 if values.get("stream") else 2) * written
+    )
     return total if weights + read + written > room else total / 4

@@ -23,6 +23,7 @@ from ansorc.compiler.sketch.analytic import (
 )
 from ansorc.compiler.sketch.chain_nest import ChainNest, Product, space
 from ansorc.compiler.sketch.kind import Values
+from ansorc.compiler.sketch.window_cost import WINDOW_TILE_CYCLES
 from ansorc.dialect_passes.schedule.chain_loops import CONTRACTION, MAP, REDUCTION
 from ansorc.dialect_passes.schedule.machine import Machine
 
@@ -127,10 +128,11 @@ def product_cycles(nest: ChainNest, machine: Machine, k: int, p: Product, values
         if not size:
             continue
         if p.window:
-            step = size * (1.0 if steps + 3 * size <= machine.vector_registers else WINDOW_RELOADS) + 2
+            step = size * (1.0 if steps + 3 * size <= machine.vector_registers else WINDOW_RELOADS) + 1
         else:
             step = product_step_cycles(machine, size, vectors, values["unroll"], near=near)
-        cycles = steps * step + TILE_CYCLES + size * vectors * (1 + nest.stages[p.root].cycles)
+        cycles = steps * step + (WINDOW_TILE_CYCLES if p.window else TILE_CYCLES)
+        cycles += size * vectors * (1 + nest.stages[p.root].cycles)
         if panel > 0.75 * machine.l1_bytes:
             cycles += panel / (L2_BYTES_A_CYCLE if panel <= 0.75 * machine.l2_bytes else MEMORY_BYTES_A_CYCLE)
         total += others * columns * count * cycles

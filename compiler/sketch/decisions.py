@@ -154,6 +154,18 @@ class Part(Decision[LoopNest]):
 
 
 @dataclass(frozen=True, order=True)
+class Stream(Decision[LoopNest]):
+    """Whether the result is written past the caches (1), as is worth it where the last of them does not hold it."""
+
+    role = "location"
+
+    def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
+        if not machine.x86 or chosen["lanes"] * nest.element_bytes != machine.vector_bytes:
+            return (0,)
+        return (1, 0) if nest.operands[-1].size >= machine.l3_bytes else (0, 1)
+
+
+@dataclass(frozen=True, order=True)
 class UnrollReduction(Decision[LoopNest]):
     """How often the innermost reduction loop is unrolled; for a window without channels, whether all of it is.
 
@@ -241,4 +253,4 @@ def space(nest: LoopNest) -> tuple[Decision[LoopNest], ...]:
     chunks += [Chunk(f"chunk_{k}", str(k), named.get(k, "")) for k in range(len(nest.outer))]
     return (Lanes("lanes"), Vectors("vectors"), PackOperand("pack"), *tiles, *chunks, ChannelsInside("channels_inside"),
             PadInside("border"), *((SkipTaps("skip"),) if nest.skips else ()), Part("part"), UnrollReduction("unroll"),
-            Prefetch("prefetch"))  # fmt: skip
+            Prefetch("prefetch"), *((Stream("stream"),) if nest.streams else ()))  # fmt: skip

@@ -11,6 +11,7 @@ from math import prod
 
 from mlir import ir
 
+from ansorc.dialect_passes import pitch
 from ansorc.dialect_passes.ir_walk import indexing_maps, segments, shape
 from ansorc.dialect_passes.schedule.block_channels import constant_arguments
 from ansorc.dialect_passes.schedule.border import Border, border_of
@@ -19,6 +20,8 @@ from ansorc.dialect_passes.schedule.skip_taps import Skip, skips_of
 
 FUNCTION_CYCLES, OPERATION_CYCLES = 10.0, 0.5
 """A function of `math` becomes some twenty operations on a vector; two operations start in a cycle."""
+
+LARGE_RESULT, CACHE_LINE = 4 << 20, 64
 
 
 @dataclass(frozen=True, order=True)
@@ -53,6 +56,8 @@ class LoopNest:
     """Of what the anchor reads first, where the task pads it."""
     skips: tuple[Skip, ...] = ()
     """Loops that may leave out taps which lie in a border of zeros."""
+    streams: bool = False
+    """Whether the result may be written past the caches: it is large, and its rows are whole cache lines."""
 
     @cached_property
     def outer(self) -> tuple[int, ...]:
@@ -125,8 +130,14 @@ def loop_nest(function: ir.Operation, task: TaskShape) -> LoopNest:
     return LoopNest(
         task.parallel, task.reductions, tuple(operands), width, task.contraction, body_cycles(task.root),
         border_of(task.anchor) if task.anchor is not None else None,
-        skips_of(function, task) if task.contraction else (),
+        skips_of(function, task) if task.contraction else (), _streams(function, task),
     )  # fmt: skip
+
+
+def _streams(function: ir.Operation, task: TaskShape) -> bool:
+    size = bytes_of(task.root.results[0])
+    row = size // prod(task.parallel) * task.parallel[-1] if task.parallel else 0
+    return size >= LARGE_RESULT and row % CACHE_LINE == 0 and pitch.of_result(function) is None
 
 
 def _is_constant(value: ir.Value, constants: frozenset[int]) -> bool:

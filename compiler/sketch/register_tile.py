@@ -19,7 +19,7 @@ from ansorc.compiler.sketch.loop_nest import LoopNest, loop_nest
 from ansorc.compiler.sketch.properties import Properties
 from ansorc.compiler.sketch.steps import Accumulate, Block, Pack, Pad, Parallel, Peel, Reduce, Script, Walk
 from ansorc.dialect_passes.ir_walk import collect, indexing_maps, shape
-from ansorc.dialect_passes.lower import prefetch
+from ansorc.dialect_passes.lower import prefetch, streaming
 from ansorc.dialect_passes.schedule import block_channels, border, pack_operand, skip_taps
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
 from ansorc.dialect_passes.schedule.machine import Machine
@@ -33,7 +33,7 @@ class RegisterTile(Kind[LoopNest]):
     name = "register-tile"
     keeps_numbers = True
     prepared = ("lanes", "vectors", "pack", "border", "prefetch")
-    sometimes = ("skip",)
+    sometimes = ("skip", "stream")
 
     def describe(self, function: ir.Operation) -> LoopNest:
         task = analyse(function)
@@ -93,6 +93,8 @@ class RegisterTile(Kind[LoopNest]):
             for name, op in (("root", task.root), ("anchor", task.anchor), ("fill", task.fill)):
                 if op is not None:
                     op.attributes[f"ansorc.{name}"] = ir.UnitAttr.get()
+            if values.get("stream"):
+                function.attributes[streaming.MARK] = ir.UnitAttr.get()
         if task.anchor is not None:
             skip_taps.mark(task.anchor, skips)
         packings = block_channels.run(function, lanes, vectors)

@@ -16,8 +16,8 @@ from ansorc.frontends.onnx.node import Node, Operator, RefusedError
 from ansorc.frontends.onnx.ops_reduction import reduce_mean, reduced
 from ansorc.frontends.onnx.windows import Window, window_of
 
-LARGE_WINDOW = 16
-"""Elements."""
+FEWER_STEPS = 2
+"""A pass more over the images is worth so many times fewer."""
 LAYOUTS = {1: "nwc", 2: "nhwc", 3: "ndhwc"}
 
 
@@ -50,10 +50,13 @@ def geometry(node: Node) -> tuple[Value, Window]:
 
 
 def pooled(node: Node, x: Value, window: Window, kind: str, start: object) -> Value:
-    """Combine all that lies in each window; a large one along one axis after the other, which takes fewer steps."""
+    """Combine all that lies in each window; large ones that overlap along one axis after the other: fewer steps."""
     emitter, rank = node.emitter, x.rank - 2
     y = emitter.transpose(x, channels_last(x.rank))
-    for part in window.by_axis(x.shape[2:]) if prod(window.kernel) >= LARGE_WINDOW else [window]:
+    parts = window.by_axis(x.shape[2:])
+    if FEWER_STEPS * sum(prod(part.kernel) * prod(part.out) for part in parts) > prod(window.kernel) * prod(window.out):
+        parts = [window]
+    for part in parts:
         reach = [max(0, r) for r in part.reach(y.shape[1:-1])]
         y = emitter.pad(y, around(part.low), around(reach), start)
         init = emitter.fill([x.shape[0], *part.out, x.shape[1]], x.dtype, start)

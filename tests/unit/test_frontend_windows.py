@@ -123,7 +123,7 @@ def test_windows_beside_each_other_are_one_product(windows: tuple[int, ...], end
 @given(data=st.data())
 def test_pool(op: str, rank: int, data: st.DataObject) -> None:
     draw = data.draw
-    kernel = numbers(draw, rank, 2, 3 if rank > 2 else 4)  # from 16 elements on, by axes
+    kernel = numbers(draw, rank, 2, 3)
     attributes: dict[str, Any] = {"kernel_shape": kernel, "strides": numbers(draw, rank, 1, 3)}
     attributes |= padding(draw, rank, 1, True)
     if "auto_pad" not in attributes:
@@ -135,6 +135,22 @@ def test_pool(op: str, rank: int, data: st.DataObject) -> None:
         attributes["strides"] = [1] * rank
     x = normal(draw, [draw(st.integers(1, 2)), draw(st.integers(1, 3)), *sizes(draw, rank)])
     check(Case(op, [x], attributes=attributes))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "passes"), [([5, 5], 1, 2), ([7, 9], 2, 2), ([7, 7], 7, 1), ([3, 3], 1, 1)]
+)
+@pytest.mark.parametrize(
+    ("op", "more"), [("MaxPool", {}), ("AveragePool", {}), ("AveragePool", {"count_include_pad": 1})]
+)
+def test_large_windows_that_overlap_are_pooled_by_axes(
+    op: str, more: dict[str, Any], kernel: list[int], stride: int, passes: int
+) -> None:
+    x = np.random.default_rng(0).standard_normal((2, 3, 14, 15), np.float32)
+    pads = [k // 2 if passes == 2 else 0 for k in kernel] * 2
+    case = Case(op, [x], attributes={"kernel_shape": kernel, "strides": [stride] * 2, "pads": pads} | more)
+    check(case)
+    assert load_model(model_of(case)).text.count("linalg.pooling_nhwc") == passes
 
 
 @pytest.mark.parametrize("op", ["GlobalMaxPool", "GlobalAveragePool"])
