@@ -30,6 +30,7 @@ from ansorc.dialect_passes.lower import (
     maxima,
     order_loops,
     pitched_arguments,
+    powers_of_two,
     prefetch,
     reassociate,
     reciprocals,
@@ -44,6 +45,8 @@ from ansorc.dialect_passes.schedule import border, gather_rows, loops, skip_taps
 from ansorc.dialect_passes.schedule.block_channels import Packing
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.vectorize import FOLD_UNITS, LOWER_VECTORS, VECTORIZE
+
+AVX512_BYTES = 64
 
 STAGES = ("linalg", "affine", "scheduled", "bufferized", "llvm-mlir")
 """Stages whose text is MLIR, in order; `affine` is a sibling of `scheduled` and `bufferized`."""
@@ -104,6 +107,7 @@ def advance(module: ir.Module, stage: str, machine: Machine) -> str:
     if stage == "bufferized":
         transform(module, LOWER_VECTORS)
         prefetch.run(module)
+    powers_of_two.run(module, scales=machine.x86 and machine.vector_bytes == AVX512_BYTES)
     streamed = streaming.mark(module, machine.vector_bytes)
     cut = sections.run(module)
     run_passes(module, to_llvm(machine.x86))

@@ -21,7 +21,7 @@ from ansorc.compiler.sketch.loop_nest import body_cycles, bytes_of
 from ansorc.compiler.sketch.properties import KERNEL_BYTES, Properties
 from ansorc.dialect_passes.ir_walk import collect, indexing_maps
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
-from ansorc.dialect_passes.schedule.gather_rows import READ, reads_along
+from ansorc.dialect_passes.schedule.gather_rows import READ, reads_along, reads_rows
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import analyse
 from ansorc.dialect_passes.schedule.words import script, settled
@@ -99,6 +99,8 @@ class Gather(Kind[Gathering]):
             raise CannotBlock("the result is written across")
         if not all(isinstance(read.operands[0].owner, ir.Block) for read in reads):
             raise CannotBlock("what is gathered is computed by the task")
+        if not reads_rows(root):
+            raise CannotBlock("every element is elsewhere in several dims")
         if task.parallel[-1] < LEAST_ROW:
             raise CannotBlock("rows fill no vector")
         element = ir.RankedTensorType(root.results[0].type).element_type

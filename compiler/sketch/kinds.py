@@ -25,7 +25,7 @@ from ansorc.compiler.sketch.winograd import WinogradKind
 from ansorc.dialect_passes.schedule.machine import Machine
 
 BUILT_IN: tuple[Kind[Any], ...] = (
-    RegisterTile(), WinogradKind(), ChainKind(), SplitReduction(), Transpose(), Gather(), StrassenKind(),
+    RegisterTile(), WinogradKind(), ChainKind(), SplitReduction(), Transpose(), StrassenKind(), Gather(),
 )  # fmt: skip
 
 

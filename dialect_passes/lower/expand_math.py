@@ -16,6 +16,7 @@ from ansorc.dialect_passes.ir_walk import collect
 LOG2_E = 1.4426950408889634
 LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4  # the high part has 9 trailing zero bits: n * high is exact
 ROUNDING = 12582912.0  # 1.5 * 2**23: adding it rounds to an integer in the low bits
+ROUNDING_BITS = 0x4B400000  # of that number
 EXP_LOWEST, EXP_HIGHEST = -104.0, 89.0  # beyond, exp is 0 or infinity in f32
 
 # (exp(r) - 1 - r) / r**2 for |r| <= ln(2) / 2
@@ -71,21 +72,16 @@ class _Scalars:
         return value
 
     def exp(self, x: ir.Value) -> ir.Value:
-        """2**n * exp(r), n = round(x / ln 2); the power of two is applied in halves, as n spans -150 to 128."""
+        """2**n * exp(r), n = round(x / ln 2); powers_of_two.py multiplies by the first."""
         clamped = arith.minimumf(arith.maximumf(x, self.number(EXP_LOWEST)), self.number(EXP_HIGHEST))
         shifted = self.add(self.mul(clamped, self.number(LOG2_E)), self.number(ROUNDING))
         whole = arith.subf(shifted, self.number(ROUNDING))
         r = self.add(clamped, self.mul(whole, self.number(-LN2_HIGH)))
         r = self.add(r, self.mul(whole, self.number(-LN2_LOW)))
         value = self.polynomial(r, (1.0, 1.0, *EXP))
-        # The low bits of `shifted` are n: moved to where exponents are, and a half of them rounded down.
-        bits = arith.bitcast(self.i32, shifted)
-        half = arith.andi(arith.shli(bits, self.integer(22)), self.integer(-1 << 23))
-        rest = arith.subi(arith.shli(bits, self.integer(23)), half)
-        for part in (half, rest):
-            power = arith.addi(part, self.integer(127 << 23))
-            value = arith.mulf(value, arith.bitcast(self.f32, power))
-        return value
+        # n is in the low bits of `shifted`.
+        n = arith.subi(arith.bitcast(self.i32, shifted), self.integer(ROUNDING_BITS))
+        return arith.mulf(value, math.fpowi(self.number(2.0), n))
 
     def tanh(self, x: ir.Value) -> ir.Value:
         """x + x**3 P(x**2) near zero, otherwise sign(x) * (1 - 2 / (exp(2|x|) + 1))."""

@@ -42,7 +42,7 @@ def settle(module: ir.Module) -> None:
         for op in collect(function, "linalg.generic"):
             if not iterators(op) and collect(op, READ):
                 _compute(op)
-            elif len(iterators(op)) == 1 and collect(op, READ):
+            elif len(iterators(op)) == 1 and collect(op, READ) and reads_rows(op):
                 _read_rows(op)
 
 
@@ -50,6 +50,12 @@ def reads_along(op: ir.Operation) -> bool:
     """Whether all that a generic reads at computed places moves on with its last loop, by one element a step."""
     last = len(iterators(op)) - 1
     return all(_step(list(read.operands)[-1], op, last) == 1 for read in collect(op, READ))
+
+
+def reads_rows(op: ir.Operation) -> bool:
+    """Whether a generic reads out of one row of each tensor, as long as only its last loop moves."""
+    last = len(iterators(op)) - 1
+    return all(_step(p, op, last) == 0 for read in collect(op, READ) for p in list(read.operands)[1:-1])
 
 
 def _rows_continue(function: ir.Operation, op: ir.Operation) -> bool:
@@ -132,11 +138,9 @@ def _compute(op: ir.Operation) -> None:
 
 
 def _read_rows(op: ir.Operation) -> None:
-    """Replace a generic of one loop by one that reads rows; every lane may read elsewhere in the last dim alone."""
+    """Replace a generic of one loop by one that reads rows."""
     inputs, maps, reads = list(op.operands)[:-1], indexing_maps(op), collect(op, READ)
     (length,) = loop_extents(op)
-    if any(_step(p, op, 0) != 0 for read in reads for p in list(read.operands)[1:-1]):
-        return
     pieces: list[ir.Value] = []
     block = op.regions[0].blocks[0]
     for read in reads:

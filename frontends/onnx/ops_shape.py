@@ -1,6 +1,6 @@
 """Operators that move data: views where possible, slices, concatenation, copies."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 
 import numpy as np
@@ -151,28 +151,25 @@ def pad(node: Node) -> Value:
         return node.emitter.pad(x, low, high, number)
     if mode not in ("edge", "reflect", "wrap"):
         raise RefusedError(f"the mode '{mode}'")
-    y = x
+    tables: dict[int, np.ndarray] = {}
     for axis, (before, after) in enumerate(zip(low, high, strict=True)):
         if before or after:
-            count = y.shape[axis]
-            kinds = {"edge": "edge", "reflect": "reflect", "wrap": "wrap"}
-            places = np.arange(count)
-            places = places[max(0, -before) : count - max(0, -after)]
-            places = np.pad(places, (max(0, before), max(0, after)), mode=kinds[mode])  # pyright: ignore[reportArgumentType, reportCallIssue]
-            y = along(node, y, places, axis)
-    return y
+            places = np.arange(x.shape[axis])[max(0, -before) : x.shape[axis] - max(0, -after)]
+            tables[axis] = np.pad(places, (max(0, before), max(0, after)), mode=mode)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    return at_places(node, x, tables)
 
 
-def along(node: Node, x: Value, places: np.ndarray, axis: int) -> Value:
-    """Rows of x at known places of one axis."""
-    table = node.emitter.weight(places.astype(np.int64), f"{node.name}_places")
-    shape = [*x.shape[:axis], len(places), *x.shape[axis + 1 :]]
+def at_places(node: Node, x: Value, tables: Mapping[int, np.ndarray]) -> Value:
+    """Elements of x at known places of some axes."""
+    axes = list(tables)
+    read = [(node.emitter.weight(tables[a].astype(np.int64), f"{node.name}_places"), [a]) for a in axes]
+    shape = [len(tables[d]) if d in tables else size for d, size in enumerate(x.shape)]
 
-    def body(b: Block, place: Scalar) -> Scalar:
-        at = [b.index_of(place) if d == axis else b.index(d) for d in range(x.rank)]
+    def body(b: Block, *places: Scalar) -> Scalar:
+        at = [b.index_of(places[axes.index(d)]) if d in tables else b.index(d) for d in range(x.rank)]
         return read_at(b, x, at)
 
-    return node.emitter.generic(shape, [(table, [axis])], x.dtype, body)
+    return node.emitter.generic(shape, read, x.dtype, body) if tables else x
 
 
 def shape_of(node: Node) -> np.ndarray:

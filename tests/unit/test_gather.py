@@ -91,7 +91,7 @@ def test_what_is_gathered_is_what_onnxruntime_gathers(case: str) -> None:
         assert np.array_equal(found, expected)
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c != "elements of columns"])
+@pytest.mark.parametrize("case", [c for c in CASES if c != "elements of columns"])  # whose rows are all elsewhere
 def test_random_candidates_gather_the_same(case: str) -> None:
     assert compared(CASES[case]()[0], "gather", draws=6) >= 2
 

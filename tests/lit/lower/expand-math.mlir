@@ -6,7 +6,7 @@
 // CHECK-NOT: math.tanh
 // CHECK-NOT: math.erf
 // CHECK-NOT: math.log
-// CHECK: arith.shli
+// CHECK: math.fpowi
 // CHECK: math.copysign
 // CHECK: %[[SIN:.*]] = math.sin %{{.*}} : f32
 // CHECK: return {{.*}}, %[[SIN]]
