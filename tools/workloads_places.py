@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from onnx import TensorProto, helper
@@ -38,7 +38,8 @@ class Lookup:
         places = generator.integers(0, self.rows, self.count)
         node = helper.make_node("Gather", ["x", "places"], ["y"], axis=2)
         shape = (batch, self.outer, self.count, self.columns)
-        return alike([node], {"x": x}, shape, {"places": places}, lambda: x.astype(np.float64)[:, :, places])
+        case = alike([node], {"x": x}, shape, {"places": places}, lambda: x.astype(np.float64)[:, :, places])
+        return replace(case, unread=x.nbytes // self.rows * (self.rows - len(set(places.tolist()))))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from onnx import numpy_helper
 from small_layers import MEMORY
 
 from ansorc.tools.measure import relative_error
@@ -14,6 +15,7 @@ from ansorc.tools.networks.seeded import network_path
 from ansorc.tools.suites import PAPER, SUITES
 from ansorc.tools.workloads import AttentionScores, BatchMatmul, Dense, MatrixNorm, Workload
 from ansorc.tools.workloads_convolution import Capsules, Convolution
+from ansorc.tools.workloads_places import Lookup
 
 TINY: tuple[Workload, ...] = (
     Convolution("C1D", (9,), 4, 6, 3, 2, 1),
@@ -164,3 +166,10 @@ def layers(path: Path) -> set[str]:
             else:
                 found.add(BatchMatmul("", x[-2], w[-1], x[-1], count=x[1]).name)
     return found
+
+
+def test_of_a_table_only_the_rows_that_are_looked_up_count() -> None:
+    workload = Lookup(2, 50, 8, 4)
+    case = workload.case(1)
+    rows = len(set(numpy_helper.to_array(case.model.graph.initializer[0]).tolist()))
+    assert case.touched == 4 * 8 * 2 * (rows + 4)
