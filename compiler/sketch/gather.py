@@ -12,9 +12,9 @@ from math import prod
 
 from mlir import ir
 
+from ansorc.compiler.sketch import chunks
 from ansorc.compiler.sketch.analytic import L2_BYTES_A_CYCLE, MEMORY_BYTES_A_CYCLE, imbalance
 from ansorc.compiler.sketch.candidate import Candidate, Sketch
-from ansorc.compiler.sketch.decisions import divisors
 from ansorc.compiler.sketch.gather_step import GatherRows
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
 from ansorc.compiler.sketch.loop_nest import body_cycles, bytes_of
@@ -34,8 +34,6 @@ ROW_CYCLES = 8.0
 """To find out where a row is."""
 GATHERED_CYCLES = 2.0
 """Of an element that is gathered: each is loaded by itself, and put into its lane."""
-CHUNK_POINTS = 8_192
-MAX_CHUNKS = 64
 VECTOR_CODE_BYTES = 16.0
 
 
@@ -75,8 +73,8 @@ class Chunk(Decision[Gathering]):
     loop: int
 
     def options(self, nest: Gathering, machine: Machine, chosen: Values) -> tuple[int, ...]:
-        least = chosen["along"] if self.loop == len(nest.extents) - 1 else 1
-        return tuple(d for d in divisors(nest.extents[self.loop]) if d >= least)
+        block = chosen["along"] if self.loop == len(nest.extents) - 1 else 1
+        return chunks.options(nest.extents[self.loop], block)
 
 
 class Gather(Kind[Gathering]):
@@ -119,18 +117,12 @@ class Gather(Kind[Gathering]):
         return (Along("along"), *(Chunk(f"chunk_{k}", k) for k in range(len(nest.extents))))
 
     def choose(self, nest: Gathering, machine: Machine) -> Choice | None:
-        values = {"along": Along("along").default(nest, machine, {})}
-        wanted, chunks = min(MAX_CHUNKS, max(1, prod(nest.extents) // CHUNK_POINTS)), 1
-        for k, extent in enumerate(nest.extents):
-            options = Chunk(f"chunk_{k}", k).options(nest, machine, values)
-            last = k == len(nest.extents) - 1
-            whole = [o for o in options if not last or o % values["along"] == 0 or o == extent]
-            enough = [o for o in whole if chunks * (extent // o) >= wanted]
-            values[f"chunk_{k}"] = max(enough) if enough else min(whole)
-            chunks *= extent // values[f"chunk_{k}"]
+        loops, along = range(len(nest.extents)), Along("along").default(nest, machine, {})
+        cut, waiting = chunks.choose(nest.extents, loops, {loops[-1]: along})
+        values = {"along": along, **cut}
         candidate = Candidate(self.sketch(nest), tuple((d.name, values[d.name]) for d in self.space(nest)))
         parts = self.parts(nest, machine, values)
-        return Choice(candidate, sum(parts.values()) * imbalance(chunks, wanted))
+        return Choice(candidate, sum(parts.values()) * waiting)
 
     def parts(self, nest: Gathering, machine: Machine, values: Values) -> Mapping[str, float]:
         points, row = prod(nest.extents), values[f"chunk_{len(nest.extents) - 1}"]

@@ -12,9 +12,9 @@ from math import prod
 
 from mlir import ir
 
+from ansorc.compiler.sketch import chunks
 from ansorc.compiler.sketch.analytic import L2_BYTES_A_CYCLE, MEMORY_BYTES_A_CYCLE, imbalance
 from ansorc.compiler.sketch.candidate import Candidate, Sketch
-from ansorc.compiler.sketch.decisions import divisors
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
 from ansorc.compiler.sketch.loop_nest import body_cycles, bytes_of
 from ansorc.compiler.sketch.properties import KERNEL_BYTES, Properties
@@ -31,8 +31,6 @@ SHUFFLE_CYCLES = 0.6
 """Of an element of a block: a shuffle moves a vector, and 16 x 16 elements take 64 of them."""
 LINE_CYCLES = 4.0
 """Of a row of a block, which lies in a cache line of its own."""
-CHUNK_POINTS = 8_192
-MAX_CHUNKS = 64
 ELEMENT_CODE_BYTES = 4.0
 
 
@@ -72,8 +70,8 @@ class Chunk(Decision[Transposition]):
     loop: int
 
     def options(self, nest: Transposition, machine: Machine, chosen: Values) -> tuple[int, ...]:
-        least = {nest.across: chosen["across"], nest.along: chosen["along"]}.get(self.loop, 1)
-        return tuple(d for d in divisors(nest.extents[self.loop]) if d >= least)
+        block = {nest.across: chosen["across"], nest.along: chosen["along"]}.get(self.loop, 1)
+        return chunks.options(nest.extents[self.loop], block)
 
 
 @dataclass(frozen=True, order=True)
@@ -122,28 +120,20 @@ class Transpose(Kind[Transposition]):
         return Sketch(self.name, nest.extents, (), (TransposeBlocks(nest.extents, nest.across, nest.along),))
 
     def space(self, nest: Transposition) -> Sequence[Decision[Transposition]]:
-        chunks = [Chunk(f"chunk_{k}", k) for k in range(len(nest.extents))]
-        return (Block("across"), Block("along"), *chunks, AcrossInside("across_inside"))
+        cuts = [Chunk(f"chunk_{k}", k) for k in range(len(nest.extents))]
+        return (Block("across"), Block("along"), *cuts, AcrossInside("across_inside"))
 
     def choose(self, nest: Transposition, machine: Machine) -> Choice | None:
         values = {d.name: d.default(nest, machine, {}) for d in self.space(nest)[:2]}
-        wanted, chunks = min(MAX_CHUNKS, max(1, prod(nest.extents) // CHUNK_POINTS)), 1
         # The dims that neither lies along come first, then the rows that are written.
-        loops = sorted(range(len(nest.extents)), key=lambda k: (k in (nest.across, nest.along), k == nest.along))
-        for k in loops:
-            options = Chunk(f"chunk_{k}", k).options(nest, machine, values)
-            whole = [o for o in options if self._whole(nest, values, k, o)]
-            enough = [o for o in whole if chunks * (nest.extents[k] // o) >= wanted]
-            values[f"chunk_{k}"] = max(enough) if enough else min(whole)
-            chunks *= nest.extents[k] // values[f"chunk_{k}"]
+        order = sorted(range(len(nest.extents)), key=lambda k: (k in (nest.across, nest.along), k == nest.along))
+        blocks = {nest.across: values["across"], nest.along: values["along"]}
+        cut, waiting = chunks.choose(nest.extents, order, blocks)
+        values |= cut
         values["across_inside"] = 0
         candidate = Candidate(self.sketch(nest), tuple((d.name, values[d.name]) for d in self.space(nest)))
         parts = self.parts(nest, machine, values)
-        return Choice(candidate, sum(parts.values()) * imbalance(chunks, wanted))
-
-    def _whole(self, nest: Transposition, values: Values, loop: int, chunk: int) -> bool:
-        block = {nest.across: values["across"], nest.along: values["along"]}.get(loop, 1)
-        return chunk % block == 0 or chunk == nest.extents[loop]
+        return Choice(candidate, sum(parts.values()) * waiting)
 
     def parts(self, nest: Transposition, machine: Machine, values: Values) -> Mapping[str, float]:
         points = prod(nest.extents)

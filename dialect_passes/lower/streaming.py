@@ -24,9 +24,9 @@ NONTEMPORAL = "nontemporal"
 def mark(module: ir.Module, vector_bytes: int) -> int | None:
     """Mark the stores of whole vectors into the result of a marked function; return which argument that is."""
     function = next(functions(module))
-    if MARK not in function.attributes:
+    result = list(body(function).operations)[-1].operands[0] if MARK in function.attributes else None
+    if result is None or not isinstance(result.owner, ir.Block):  # the cut into sections refuses what is not in place
         return None
-    result = list(body(function).operations)[-1].operands[0]
     for op in collect(function, "vector.store"):
         kind = ir.VectorType(op.operands[0].type)
         whole = kind.shape[-1] * max(1, getattr(kind.element_type, "width", 64) // 8) % vector_bytes == 0

@@ -21,7 +21,6 @@ from ansorc.dialect_passes.schedule.build_generic import body_of, generic, plain
 from ansorc.dialect_passes.schedule.shape_of_task import loop_extents
 
 INDEX, READ = "linalg.index", "tensor.extract"
-DYNAMIC = ir.ShapedType.get_dynamic_size
 
 
 def collapse(module: ir.Module) -> None:
@@ -174,7 +173,7 @@ def _row(source: ir.Value, starts: Sequence[ir.Value | None], length: int) -> ir
     """Return so many elements of the last dim of a tensor, from given places on; None is the first."""
     element = ir.RankedTensorType(source.type).element_type
     given = [s for s in starts if s is not None]
-    offsets = [0 if s is None else DYNAMIC() for s in starts]
+    offsets = [0 if s is None else ir.ShapedType.get_dynamic_size() for s in starts]
     sizes = [*[1] * (len(starts) - 1), length]
     kind = ir.RankedTensorType.get([length], element)
     return tensor.ExtractSliceOp(kind, source, given, [], [], offsets, sizes, [1] * len(sizes)).result

@@ -23,12 +23,23 @@ def task_of(rows: int, columns: int) -> str:
     return text
 
 
-def compiled(text: str, stream: int) -> RunnableTask:
+def candidate_of(text: str, stream: int) -> Candidate:
     (space,) = (s for s in spaces_of_task(text, MACHINE) if s.kind.name == "register-tile")
     choice = space.choose()
     assert choice is not None
-    candidate = Candidate(choice.candidate.sketch, tuple({**choice.candidate.values, "stream": stream}.items()))
-    return runnable(text, compile_task(TaskJob(text, "linalg", "object", OPTIONS.target, candidate=candidate)))
+    return Candidate(choice.candidate.sketch, tuple({**choice.candidate.values, "stream": stream}.items()))
+
+
+def compiled(text: str, stream: int) -> RunnableTask:
+    job = TaskJob(text, "linalg", "object", OPTIONS.target, candidate=candidate_of(text, stream))
+    return runnable(text, compile_task(job))
+
+
+@pytest.mark.parametrize("stream", [0, 1])
+def test_the_decision_is_in_the_code(stream: int) -> None:
+    text = task_of(1024, 1040)
+    job = TaskJob(text, "linalg", "asm", OPTIONS.target, candidate=candidate_of(text, stream))
+    assert (b"vmovntps" in compile_task(job).code) == bool(stream)
 
 
 def test_results_are_the_same_wherever_they_lie() -> None:
