@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ansorc.compiler.sketch.chain_steps import CHAIN_STEPS
+from ansorc.compiler.sketch.dot_step import SumAlongVectors
 from ansorc.compiler.sketch.gather_step import GatherRows
 from ansorc.compiler.sketch.split_step import SplitRows
 from ansorc.compiler.sketch.steps import STEPS, Step
@@ -17,7 +18,7 @@ from ansorc.compiler.sketch.winograd_step import Winograd
 KNOWN: dict[str, type[Step]] = {
     **STEPS,
     **CHAIN_STEPS,
-    **{step.__name__: step for step in (Winograd, Strassen, SplitRows, TransposeBlocks, GatherRows)},
+    **{step.__name__: step for step in (Winograd, Strassen, SplitRows, TransposeBlocks, GatherRows, SumAlongVectors)},
 }
 """Steps by the name that JSON has."""
 

@@ -1,4 +1,4 @@
-"""How elementwise tasks are cut into parallel chunks where a kind reads blocks or rows: transposes and gathers."""
+"""How tasks are cut into parallel chunks where a kind reads blocks or rows: transposes, gathers, sums along vectors."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ def options(extent: int, block: int) -> tuple[int, ...]:
     return tuple(d for d in divisors(extent) if d >= block)
 
 
-def choose(extents: Sequence[int], order: Sequence[int], blocks: Mapping[int, int]) -> tuple[dict[str, int], float]:
-    """Cut loops in `order` until there are enough chunks, by whole blocks.
+def choose(
+    extents: Sequence[int], order: Sequence[int], blocks: Mapping[int, int], worth: int | None = None
+) -> tuple[dict[str, int], float]:
+    """Cut loops in `order` until there are enough chunks, by whole blocks; `worth` is how many pay, if not by points.
 
     Returns the decisions, and how much longer the busiest thread works than the average.
     """
-    wanted, chunks, values = min(MAX_CHUNKS, max(1, prod(extents) // CHUNK_POINTS)), 1, dict[str, int]()
+    worth = max(1, prod(extents) // CHUNK_POINTS) if worth is None else worth
+    wanted, chunks, values = min(MAX_CHUNKS, worth), 1, dict[str, int]()
     for k in order:
         block = blocks.get(k, 1)
         whole = [o for o in options(extents[k], block) if o % block == 0 or o == extents[k]]

@@ -15,6 +15,7 @@ from mlir import ir
 from ansorc.compiler.errors import UnusableRulesError
 from ansorc.compiler.knobs import read_knobs
 from ansorc.compiler.sketch.chain import ChainKind
+from ansorc.compiler.sketch.dot import Dot
 from ansorc.compiler.sketch.gather import Gather
 from ansorc.compiler.sketch.kind import DOES_NOT_FIT, Kind, TaskSpace, described
 from ansorc.compiler.sketch.register_tile import RegisterTile
@@ -25,7 +26,7 @@ from ansorc.compiler.sketch.winograd import WinogradKind
 from ansorc.dialect_passes.schedule.machine import Machine
 
 BUILT_IN: tuple[Kind[Any], ...] = (
-    RegisterTile(), WinogradKind(), ChainKind(), SplitReduction(), Transpose(), StrassenKind(), Gather(),
+    RegisterTile(), WinogradKind(), ChainKind(), SplitReduction(), Transpose(), StrassenKind(), Gather(), Dot(),
 )  # fmt: skip
 
 

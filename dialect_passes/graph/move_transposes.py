@@ -7,6 +7,7 @@ In order, for each operation that reads a transposed tensor:
     transpose of a transpose    one transpose, or none
     elementwise                 computed in the order of its transposed operands, if they agree
     reduction                   reads the source through a permuted map
+    product of few rows         likewise, where what it multiplies with lies row by row
     pad, slices, concat         applied to the source
     expand_shape                applied to the source; collapse_shape where the collapsed dims are neighbours there
     moves unit dims only        a reshape
@@ -22,6 +23,8 @@ from ansorc.dialect_passes.graph.rebuild import rebuilt, reshape, transpose
 from ansorc.dialect_passes.ir_walk import body, functions, indexing_maps, iterators, reassociation, segments, shape
 
 Perm = tuple[int, ...]
+FEW_ROWS, LANES = 8, 4
+"""A product that sums along vectors of at least so many elements uses each of them so often, at most."""
 
 
 def run(module: ir.Module, weights: dict[str, np.ndarray]) -> None:
@@ -99,6 +102,33 @@ def _generic(op: ir.Operation) -> ir.Value | None:
     out = tensor.EmptyOp(sizes, kind.element_type).result
     new = rebuilt(op, [*operands, out], sizes, {"indexing_maps": [*new_maps, identity]})
     return transpose(new, perm)
+
+
+def _product(op: ir.Operation) -> ir.Value | None:
+    found = transposed(op.operands[1])
+    if found is None:
+        return None
+    source, perm = found
+    rows, inner = shape(op.operands[0])[-2:]
+    if perm[-2] != len(perm) - 1 or rows > FEW_ROWS or inner % LANES:
+        return None
+    lead = len(perm) - 2
+    m, n, k = (ir.AffineDimExpr.get(lead + d) for d in range(3))
+    batch = [ir.AffineDimExpr.get(d) for d in range(lead)]
+    right = [*batch, k, n]
+    kinds = [ir.Attribute.parse(f"#linalg.iterator_type<{k}>") for k in [*["parallel"] * (lead + 2), "reduction"]]
+    maps = [[*batch, m, k], [right[b] for b in inverse(perm)], [*batch, m, n]]
+    new = ir.Operation.create(
+        "linalg.generic", [op.results[0].type], [op.operands[0], source, op.operands[2]],
+        {
+            "indexing_maps": ir.ArrayAttr.get([ir.AffineMapAttr.get(ir.AffineMap.get(lead + 3, 0, r)) for r in maps]),
+            "iterator_types": ir.ArrayAttr.get(kinds),
+            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([2, 1]),
+        },
+        regions=1,
+    )  # fmt: skip
+    op.regions[0].blocks[0].append_to(new.regions[0])
+    return new.results[0]
 
 
 def _read_sources(op: ir.Operation, found: dict[int, tuple[ir.Value, Perm]]) -> ir.Value:
@@ -189,6 +219,8 @@ def _collapse(op: ir.Operation) -> ir.Value | None:
 RULES = {
     "linalg.transpose": _transpose,
     "linalg.generic": _generic,
+    "linalg.matmul": _product,
+    "linalg.batch_matmul": _product,
     "tensor.pad": _pad,
     "tensor.extract_slice": _extract,
     "tensor.concat": _concat,

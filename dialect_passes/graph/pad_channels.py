@@ -57,6 +57,8 @@ def _pad_anchor(op: ir.Operation, module: ir.Module, weights: dict[str, np.ndarr
     start = op.operands[2].owner
     if channels in (1, SMALLEST) or channels % ENOUGH == 0 or isinstance(start, ir.Block):
         return
+    if channels < ENOUGH and op.name in NAMED and shape(op.operands[0])[-1] % WIDEST == 0:
+        return  # vectors of what is summed are full
     fill = start.operation
     with ir.InsertionPoint(op), op.location:
         wide = padded(channels)

@@ -31,7 +31,7 @@ TO_LLVM = ",".join(
         "convert-math-to-llvm",
         "convert-math-to-libm",  # what no polynomial replaced
         "convert-index-to-llvm",
-        "convert-vector-to-llvm{enable-x86vector=%s}",
+        "convert-vector-to-llvm{enable-x86vector=%s reassociate-fp-reductions=1}",
         "convert-ub-to-llvm",
         "finalize-memref-to-llvm",
         "convert-func-to-llvm{use-bare-ptr-memref-call-conv=1}",

@@ -20,6 +20,8 @@ from ansorc.frontends.onnx.windows import window_of
 NAMED = {1: "conv_1d_nwc_wcf", 2: "conv_2d_nhwc_hwcf", 3: "conv_3d_ndhwc_dhwcf"}
 VECTOR, HALF_VECTOR = 16, 8
 """Channels that are multiplied at once, for the choice between ways to write a convolution."""
+MOST_PHASES = 16
+"""Convolutions that one transposed convolution becomes."""
 DEPTHWISE = {1: "depthwise_conv_1d_nwc_wc", 2: "depthwise_conv_2d_nhwc_hwc"}
 
 
@@ -107,7 +109,8 @@ def conv_transpose(node: Node) -> Value:
 
     Output o = q*s + r reads x[q + (r + pad - k*d)/s] for the taps k with k*d = r + pad mod s. Where a phase has so few
     channels that all of them fill fewer vectors together, they are the channels of one convolution (sub-pixel). Where
-    windows lie beside each other, it is one product, whose result lies where it should.
+    windows lie beside each other, it is one product, whose result lies where it should. Many phases, as those of an
+    upsampling by 32, are loops of one convolution.
     """
     x = node.value(0)
     weight = node.known(1, "the weight")
@@ -131,6 +134,12 @@ def conv_transpose(node: Node) -> Value:
     beside = list(taps) == strides and set(dilations) == {1} and not any(low) and covered
     if group == 1 and beside and each % HALF_VECTOR == 0:
         y = emitter.slice(side_by_side(node, last, weight), [0] * x.rank, [batch, *out, each])
+        return add_channels(node, emitter.transpose(y, channels_first(x.rank)), 2)
+    reached = [(n - 1 - (-k // s)) * s for n, k, s in zip(size, taps, strides, strict=True)]
+    inside = all(a >= 0 and a + o <= n for a, o, n in zip(low, out, reached, strict=True))
+    if group == 1 and set(dilations) == {1} and prod(strides) > MOST_PHASES and inside:
+        y = phases_as_loops(node, last, weight, strides)
+        y = emitter.slice(y, [0, *low, 0], [batch, *out, each])
         return add_channels(node, emitter.transpose(y, channels_first(x.rank)), 2)
     phases = [
         phase_of(weight.shape[2:], phase, counts, size, strides, dilations, low)
@@ -182,6 +191,43 @@ def side_by_side(node: Node, x: Value, weight: np.ndarray) -> Value:
         start=0,
     )
     return node.emitter.reshape(y, [x.shape[0], *(n * t for n, t in zip(size, taps, strict=True)), outputs])
+
+
+def phases_as_loops(node: Node, x: Value, weight: np.ndarray, strides: Sequence[int]) -> Value:
+    """A transposed convolution as one whose channels are the phases of the last axis, x: N,spatial,C.
+
+    y[n, q, r, c] = sum over (j, i) of x[n, q + j - (taps - 1), i] u[j, i, r, c], where taps = ceil(window / stride) and
+    u[j] are the numbers (taps - 1 - j) * stride and the next ones of the window. The result has all that windows reach,
+    and at its end what is between there and a whole stride.
+    """
+    outputs, inputs, *window = weight.shape
+    rank, batch = len(window), x.shape[0]
+    taps = [-(-k // s) for k, s in zip(window, strides, strict=True)]
+    filled = [(0, t * s - k) for t, s, k in zip(taps, strides, window, strict=True)]
+    wide = np.pad(weight, [(0, 0), (0, 0), *filled])
+    wide = wide.reshape(outputs, inputs, *(n for pair in zip(taps, strides, strict=True) for n in pair))
+    wide = np.flip(wide, tuple(2 + 2 * a for a in range(rank)))
+    order = [*(2 + 2 * a for a in range(rank)), 1, *(3 + 2 * a for a in range(rank)), 0]
+    wide = wide.transpose(order).reshape(*taps, inputs, *strides[:-1], strides[-1] * outputs)
+    around_it = around([t - 1 for t in taps])
+    x = node.emitter.pad(x, around_it, around_it, 0)
+    counts = [n - t + 1 for n, t in zip(x.shape[1:-1], taps, strict=True)]
+    points = [1 + 2 * a for a in range(rank)]
+    within = [2 + 2 * a for a in range(rank - 1)]
+    c, j, i = 2 * rank, [2 * rank + 1 + a for a in range(rank)], 3 * rank + 1
+    outer = [n for pair in zip(counts, [*strides[:-1], 0], strict=True) for n in pair][:-1]
+    y = node.emitter.generic(
+        [batch, *outer, strides[-1] * outputs, *taps, inputs],
+        [
+            (x, [0, *(f"d{q} + d{tap}" for q, tap in zip(points, j, strict=True)), i]),
+            (node.tensor(np.ascontiguousarray(wide), f"{node.name}_weight"), [*j, i, *within, c]),
+        ],
+        x.dtype,
+        lambda b, v, w, acc: b.add(acc, b.mul(v, w, contract=True), contract=True),
+        out_dims=range(2 * rank + 1),
+        start=0,
+    )
+    return node.emitter.reshape(y, [batch, *(n * s for n, s in zip(counts, strides, strict=True)), outputs])
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,33 @@ def test_conv_transpose(rank: int, data: st.DataObject) -> None:
     check(Case("ConvTranspose", operands, frozenset({1}), attributes))
 
 
+@pytest.mark.parametrize(
+    ("strides", "window", "attributes"),
+    [
+        ((32, 32), (64, 64), {"pads": [16] * 4}),  # of FCN
+        ((5, 4), (7, 4), {"pads": [1, 0, 2, 3]}),
+        ((5, 4), (3, 9), {"output_padding": [0, 1]}),
+        ((17,), (40,), {"pads": [3, 0]}),
+        ((3, 2, 3), (4, 4, 3), {"auto_pad": "SAME_LOWER"}),
+    ],
+)
+def test_many_phases_are_loops_of_one_convolution(
+    strides: tuple[int, ...], window: tuple[int, ...], attributes: dict[str, Any]
+) -> None:
+    rng, rank = np.random.default_rng(3), len(strides)
+    x = rng.standard_normal((2, 5, *(4, 3, 5)[:rank]), np.float32)
+    w, b = rng.standard_normal((5, 3, *window), np.float32), rng.standard_normal(3, np.float32)
+    case = Case("ConvTranspose", [x, w, b], frozenset({1, 2}), {"strides": strides, **attributes})
+    check(case)
+    assert "linalg.conv_" not in load_model(model_of(case)).text
+
+
+def test_many_phases_of_an_output_beyond_all_windows() -> None:
+    rng = np.random.default_rng(3)
+    x, w = rng.standard_normal((1, 5, 4, 3), np.float32), rng.standard_normal((5, 3, 5, 5), np.float32)
+    check(Case("ConvTranspose", [x, w], frozenset({1}), {"strides": [5, 5], "output_padding": [2, 4]}))
+
+
 @pytest.mark.parametrize("mode", ["NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"])
 def test_conv_transpose_of_a_given_size(mode: str) -> None:
     rng = np.random.default_rng(3)
