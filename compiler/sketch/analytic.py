@@ -13,12 +13,13 @@ Nothing is measured.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import gcd, prod
 
-from ansorc.compiler.sketch import window_cost
+from ansorc.compiler.sketch import cache_sets, window_cost
+from ansorc.compiler.sketch.cache_sets import CACHE_LINE
 from ansorc.compiler.sketch.decisions import (
     MOST_UNROLLED,
     accumulators,
@@ -45,12 +46,14 @@ LOOP_CYCLES = {64: 1.0}
 operations, 512-bit multiplications use half, and others none that is missed."""
 BURST_CYCLES = 0.007
 """The rows of a register tile reach their next cache lines in the same step: each waits for all others."""
+CROWDED_CYCLES = 0.19
+"""Rows that share a set of the first cache are more than it holds: each step waits for some. Grows by the square."""
 SPLIT_CYCLES = 0.75
 """An argument starts anywhere: the vectors of one that is not packed cross cache lines."""
 SPILL_FACTOR = 1.3
 PANEL_SHARE = 0.75
 """Of the second cache, for a panel that all register tiles of a chunk read in turn."""
-L1_WAYS, L2_WAYS, CACHE_LINE = 12, 16, 64
+L2_WAYS = 16
 PACK_CYCLES, PACK_BYTES_A_CYCLE = 3_000.0, 12.0
 """Packing is a parallel step more, and a copy with strides."""
 BORDER_CYCLES, BORDER_BYTES_A_CYCLE = 200.0, 16.0
@@ -206,7 +209,8 @@ def estimate(nest: LoopNest, machine: Machine, values: Values) -> Cost:
         if nest.slides:
             arithmetic += count * (window_cost.tile_cycles(nest, values, sizes) + rows * vectors * nest.epilogue_cycles)
             continue
-        arithmetic += count * (taken * _step_cycles(nest, machine, values, rows) + TILE_CYCLES)
+        step = _step_cycles(nest, machine, values, rows) + CROWDED_CYCLES * _crowding(nest, machine, sizes)
+        arithmetic += count * (taken * step + TILE_CYCLES)
         arithmetic += count * rows * vectors * (1 + nest.epilogue_cycles)
         l2 += count * (fetched + read * rows / max(1, prod(nest.outer)) / L2_BYTES_A_CYCLE)
     if nest.slides:
@@ -239,7 +243,8 @@ def _panel_bytes_a_cycle(nest: LoopNest, machine: Machine, values: Values, panel
     apart = 0
     if operand is not None and not values.get("pack"):
         apart = min((s for s in operand.strides[len(nest.parallel) :] if s), default=0)
-    for size, ways, speed in ((machine.l1_bytes, L1_WAYS, float("inf")), (machine.l2_bytes, L2_WAYS, L2_BYTES_A_CYCLE)):
+    l1_ways = cache_sets.ways(machine)
+    for size, ways, speed in ((machine.l1_bytes, l1_ways, float("inf")), (machine.l2_bytes, L2_WAYS, L2_BYTES_A_CYCLE)):
         way = size // ways
         rows = size if apart < CACHE_LINE else way // gcd(apart, way) * ways
         if panel <= 0.75 * size and nest.steps <= 0.75 * rows:
@@ -267,6 +272,13 @@ def _step_cycles(nest: LoopNest, machine: Machine, values: Values, rows: int) ->
     most = MOST_UNROLLED if interleaves(machine, rows, vectors) else 1
     cycles = product_step_cycles(machine, rows, vectors, values.get("unroll", most))
     return cycles if nest.packable is None or values.get("pack") else cycles + SPLIT_CYCLES * vectors
+
+
+def _crowding(nest: LoopNest, machine: Machine, sizes: Sequence[int]) -> int:
+    channel, held = len(nest.outer), cache_sets.ways(machine)
+    read = [o for o in nest.operands[:-1] if not o.strides[channel]] if nest.contraction else []
+    strides = [tuple(o.strides[k] for k in nest.tileable) for o in read]
+    return sum(cache_sets.crowding(tuple(sizes), s, held) for s in strides if any(s))
 
 
 def product_step_cycles(machine: Machine, rows: int, vectors: int, unrolled: int, *, near: bool = False) -> float:

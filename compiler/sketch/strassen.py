@@ -16,6 +16,7 @@ from math import gcd, prod
 from mlir import ir
 
 from ansorc.compiler.sketch.analytic import (
+    CROWDED_CYCLES,
     FMA_PORTS,
     L2_BYTES_A_CYCLE,
     MEMORY_BYTES_A_CYCLE,
@@ -25,6 +26,7 @@ from ansorc.compiler.sketch.analytic import (
     product_step_cycles,
 )
 from ansorc.compiler.sketch.bilinear import script_of
+from ansorc.compiler.sketch.cache_sets import crowding, ways
 from ansorc.compiler.sketch.candidate import Candidate, Sketch
 from ansorc.compiler.sketch.decisions import (
     LEAST_LANES,
@@ -282,7 +284,8 @@ def costs(nest: Pairs, machine: Machine, values: Values) -> Costs:
     register_tiles = PRODUCTS * (rows // tile) * (columns // width)
     longer = FMA_PORTS / machine.fma_ports
     fma = tile * vectors / FMA_PORTS
-    beside = product_step_cycles(machine, tile, vectors, values["unroll"]) - fma
+    crowded = CROWDED_CYCLES * crowding((tile,), (half * size,), ways(machine))
+    beside = product_step_cycles(machine, tile, vectors, values["unroll"]) + crowded - fma
     panel = half * width * size
     fetched = 0.0 if panel <= 0.75 * machine.l1_bytes else panel
     near = register_tiles * (fetched + tile * half * size) + 2 * PRODUCTS * rows * (half + columns) * size

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import gcd, prod
 
+from ansorc.compiler.sketch.cache_sets import WAY, ways
 from ansorc.compiler.sketch.kind import Values
 from ansorc.compiler.sketch.loop_nest import LoopNest
 from ansorc.dialect_passes.schedule.machine import Machine
@@ -24,8 +25,7 @@ ROW_CYCLES = 2.0
 """A row of outputs reads somewhere else than the one before."""
 POSITION_BYTES = 300
 """Positions that share the sets of the first cache come one by one from the second: each as long as so many bytes."""
-L1_WAY, L1_SHARE = 4096, 0.75
-"""Bytes of a way of the first cache: a page, on all processors that look up both at once."""
+L1_SHARE = 0.75
 
 
 def tile_cycles(nest: LoopNest, values: Values, sizes: Sequence[int]) -> float:
@@ -84,4 +84,4 @@ def _stays(nest: LoopNest, machine: Machine, count: int, width: int, weights: in
 def _sets(nest: LoopNest, machine: Machine, width: int) -> int:
     """Return how many positions find room in the first cache: those that lie a power of two apart share its sets."""
     pitch = min((s for s in nest.operands[0].strides[: len(nest.outer)] if s), default=0)
-    return L1_WAY // gcd(pitch, L1_WAY) * (machine.l1_bytes // L1_WAY) if pitch >= width else machine.l1_bytes
+    return WAY // gcd(pitch, WAY) * ways(machine) if pitch >= width else machine.l1_bytes

@@ -19,6 +19,7 @@ import numpy as np
 from mlir import ir
 
 from ansorc.compiler.sketch.analytic import (
+    CROWDED_CYCLES,
     L2_BYTES_A_CYCLE,
     MEMORY_BYTES_A_CYCLE,
     OVERLAP,
@@ -28,6 +29,7 @@ from ansorc.compiler.sketch.analytic import (
     product_step_cycles,
 )
 from ansorc.compiler.sketch.bilinear import script_of
+from ansorc.compiler.sketch.cache_sets import crowding, ways
 from ansorc.compiler.sketch.candidate import Candidate, Sketch
 from ansorc.compiler.sketch.decisions import (
     LEAST_LANES,
@@ -368,7 +370,8 @@ def costs(nest: SquareConvolution, machine: Machine, values: Values) -> tuple[fl
     tiles, images = prod(nest.lead) * y * x, prod(nest.read) * y * x
     steps = prod(nest.taps) * nest.channels
     tile = values["tile_x"] * values["tile_y"]
-    step_cycles = product_step_cycles(machine, tile, vectors, values["unroll"])
+    crowded = CROWDED_CYCLES * crowding((tile,), (nest.channels * nest.element_bytes,), ways(machine))
+    step_cycles = product_step_cycles(machine, tile, vectors, values["unroll"]) + crowded
     register_tiles = edge * edge * tiles // tile * (nest.filters // (lanes * vectors))
     taken = steps * prod(s.share for s in nest.skips) if values.get("skip") else steps
     products = register_tiles * (taken * step_cycles + TILE_CYCLES)
