@@ -140,6 +140,7 @@ def to_scheduled(module: ir.Module, chosen: Schedule) -> str:
     Raises UnusableScriptError where a script that is no candidate's changes nothing.
     """
     script = chosen.script
+    module.operation.verify()  # what a kind rewrote: a script may take an invalid operation apart into valid ones
     if chosen.kind == "loops":
         border.write_out(next(functions(module)))
         explicit_copies.run(module)

@@ -25,6 +25,8 @@ from ansorc.compiler.task_job import TaskCode, TaskJob, machine_of
 from ansorc.compiler.workers import Job, JobResult, run_jobs
 
 ENTRY = "ansorc.compiler.search.zero_trials:compile_task"
+LONGEST_TASK = 120.0
+"""Seconds for a task that nothing wrong takes three of: patterns that never end are as a crash."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,8 @@ def compile_tasks(program: Program, goal: str, options: Options) -> Compiled:
 def _plainer(result: JobResult, job: TaskJob | None, options: Options) -> TaskJob | None:
     """Return what is worth a try after a failure; None where that was the last word.
 
-    A schedule that nobody tried gives way to the default. Where an abort in MLIR or LLVM ended the worker, so does the
-    one that a cost model chose, and then the default to the plainest.
+    A schedule that nobody tried gives way to the default. Where an abort in MLIR or LLVM ended the worker, or it came
+    to no end, so does the one that a cost model chose, and then the default to the plainest.
     """
     if result.failure is None or job is None or job.stage != "linalg":
         return None
@@ -123,7 +125,9 @@ def _check_candidates(program: Program, options: Options) -> None:
 
 def _run(jobs: Mapping[str, TaskJob], options: Options, progress: Callable[[JobResult], None]) -> list[JobResult]:
     queue = [Job(name, job) for name, job in jobs.items()]
-    return run_jobs(ENTRY, queue, min(options.jobs, len(queue)), progress) if queue else []
+    plainest = all(job.kinds == (LAST_KIND,) for job in jobs.values())
+    timeout = None if plainest else LONGEST_TASK
+    return run_jobs(ENTRY, queue, min(options.jobs, len(queue)), progress, timeout) if queue else []
 
 
 def _last_tried(name: str, program: Program, options: Options, folder: Path) -> tuple[str, str]:

@@ -64,10 +64,11 @@ def run_jobs(
     jobs: Sequence[Job],
     count: int,
     progress: Callable[[JobResult], None] | None = None,
+    timeout: float | None = None,
 ) -> list[JobResult]:
     """Call "module:function" on every job's payload in `count` processes; see WorkerPool.run."""
     with WorkerPool(function_path, min(count, len(jobs))) as pool:
-        return pool.run(jobs, progress)
+        return pool.run(jobs, progress, timeout)
 
 
 @dataclass(frozen=True)

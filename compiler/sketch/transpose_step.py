@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ansorc.compiler.sketch.stage import Stage
 from ansorc.compiler.sketch.steps import Step, Values, peel
-from ansorc.dialect_passes.schedule.words import OP
+from ansorc.dialect_passes.schedule.words import OP, match_ops, patterns
 
 
 @dataclass(frozen=True, order=True)
@@ -40,4 +40,6 @@ class TransposeBlocks(Step):
             script += peel(loop, number)
         # At once: as an identity it would be folded into a copy of slices, which stays scalar.
         if not loops:
+            # Without unit dims: of a transposed broadcast that has one, the patterns that lower it make others forever.
+            script += [match_ops("%whole", "func.func"), patterns("%whole", "linalg.fold_unit_extent_dims_via_slices")]
             script.append(f"  transform.structured.vectorize {stage.handles['root']} : {OP}")

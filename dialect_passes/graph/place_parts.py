@@ -77,7 +77,18 @@ def view_slice(op: ir.Operation) -> bool:
     if place[2] is not None and not _has_rows(op.results[0], place[2]):
         return False
     op.attributes[VIEW] = ir.UnitAttr.get()
-    return True
+    if all(_is_placed(user) for user, _ in _readers(op.results[0]) if VIEW in user.attributes):
+        return True
+    del op.attributes[VIEW]
+    return False
+
+
+def _is_placed(view: ir.Operation) -> bool:
+    """Whether a slice can be a view still, and what is cut from it."""
+    place = _place_of_slice(view)
+    if place is None or (place[2] is not None and not _has_rows(view.results[0], place[2])):
+        return False
+    return all(_is_placed(user) for user, _ in _readers(view.results[0]) if VIEW in user.attributes)
 
 
 def _place_of_slice(op: ir.Operation) -> tuple[ir.Value, int, Pitch | None] | None:
@@ -89,7 +100,10 @@ def _place_of_slice(op: ir.Operation) -> tuple[ir.Value, int, Pitch | None] | No
         return None
     axis = cut[0]
     whole, offset, outer = place_of(op.operands[0])
-    offset += offsets[axis] * prod(source[axis + 1 :])
+    before = offsets[axis] * prod(source[axis + 1 :])
+    if outer is not None and prod(sizes[:axis]) == 1 and prod(source[axis + 1 :]) % outer.row == 0:
+        return whole, offset + before // outer.row * outer.step, outer  # whole rows of rows
+    offset += before
     if outer is None and prod(sizes[:axis]) == 1:
         return whole, offset, None
     step = prod(source[axis:])

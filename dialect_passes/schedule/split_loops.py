@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from mlir import ir
 from mlir.dialects import tensor
 
-from ansorc.dialect_passes.graph.rebuild import rebuilt
+from ansorc.dialect_passes.graph.rebuild import rebuilt, reshape
 from ansorc.dialect_passes.ir_walk import body, indexing_maps, iterators, mentions, segments, shape
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing, constant_arguments, retype
-from ansorc.dialect_passes.schedule.border import LATER
+from ansorc.dialect_passes.schedule.border import LATER, made_later
 from ansorc.dialect_passes.schedule.build_generic import body_of, generic, plain_map
 from ansorc.dialect_passes.schedule.chain_loops import CONTRACTION, FILL, REDUCTION, Chain, Stage
 
@@ -61,10 +61,33 @@ def run(function: ir.Operation, chain: Chain, widths: Mapping[int, Width]) -> di
         whole, element = argument.type, ir.RankedTensorType(argument.type).element_type
         argument.set_type(ir.RankedTensorType.get([sizes[k] for k in order], element))
         _keep_whole(argument, whole, classes)
+    for value in [v for v in dims if _is_later(v)]:
+        _split_later(value.owner.operation, _sizes(shape(value), dims[value], widths), dims[value])
     for stage in chain.stages:
         _rewrite(stage, dims, widths, orders)
     retype(function)
     return packings
+
+
+def _is_later(value: ir.Value) -> bool:
+    return not isinstance(value.owner, ir.Block) and value.owner.operation.name == LATER
+
+
+def _before(op: ir.Operation) -> list[int]:
+    return list(ir.DenseI64ArrayAttr(op.attributes["low"]))
+
+
+def _split_later(op: ir.Operation, sizes: Sequence[int], classes: Sequence[int | None]) -> None:
+    """Let a border be made around a value whose columns are split: they get none."""
+    low, inner, split = list[int](), list[int](), iter(sizes)
+    for before, size, c in zip(_before(op), shape(op.operands[0]), classes, strict=True):
+        parts = [next(split) for _ in range(1 if c is None else 3)]
+        low += [before] + [0] * (len(parts) - 1)
+        inner += [size] if c is None else parts
+    with ir.InsertionPoint(op), op.location:
+        made = made_later(reshape(op.operands[0], inner), low, sizes, op.attributes["value"])
+    op.results[0].replace_all_uses_with(made)
+    op.erase()
 
 
 def _keep_whole(argument: ir.Value, whole: ir.Type, classes: Sequence[int | None]) -> None:
@@ -94,6 +117,11 @@ def _split_dims(chain: Chain, widths: Mapping[int, Width]) -> dict[ir.Value, tup
                 and any(c is not None for c in classes)
             ):
                 raise CannotBlock("a constant tensor is read by columns")
+            if _is_later(value):
+                op = value.owner.operation
+                amounts = zip(_before(op), shape(op.operands[0]), shape(value), classes, strict=True)
+                if any(c is not None and (low or size != whole) for low, size, whole, c in amounts):
+                    raise CannotBlock("columns have a border")
             split = {k for k, c in enumerate(stage.loops) if c in widths}
             compound = [e for e in indexing_maps(stage.op)[number].results if not isinstance(e, ir.AffineDimExpr)]
             if any(mentions(e, split) for e in compound):

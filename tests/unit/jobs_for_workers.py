@@ -19,6 +19,8 @@ def misbehave(kind: str) -> str:
         sys.stderr.write("LLVM ERROR: cannot select\n")
         sys.stderr.flush()
         os.kill(os.getpid(), signal.SIGABRT)
+    if kind == "hang":
+        time.sleep(3600)
     if kind == "exit":
         os._exit(7)
     if kind == "raise":
@@ -31,6 +33,11 @@ def misbehave(kind: str) -> str:
 def abort_in_schedules(job: TaskJob) -> TaskCode:
     """Compile a task, but as if the schedules that are tried first ended in an abort."""
     return misbehave("abort") if job.kinds == all_kinds() else compile_task(job)  # type: ignore[return-value]
+
+
+def hang_in_schedules(job: TaskJob) -> TaskCode:
+    """Compile a task, but as if the schedules that are tried first never came to an end."""
+    return misbehave("hang") if job.kinds == all_kinds() else compile_task(job)  # type: ignore[return-value]
 
 
 def abort_in_candidates(job: TaskJob) -> TaskCode:

@@ -42,10 +42,13 @@ def _jobs_importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(HERE))
 
 
+@pytest.mark.parametrize("fate", ["abort", "hang"])
 def test_a_crash_is_tried_again_with_the_plainest_schedule(
-    product: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fate: str, product: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "ENTRY", "jobs_for_workers:abort_in_schedules")
+    monkeypatch.setattr(tasks, "ENTRY", f"jobs_for_workers:{fate}_in_schedules")
+    if fate == "hang":
+        monkeypatch.setattr(tasks, "LONGEST_TASK", 10.0)  # in which the plainest schedule is done by far
     compile_to_file(product, Options(use_cache=False), tmp_path / "y.so", "so")
     powers = np.exp(X @ X)
     result = ansorc.load(tmp_path / "y.so").run({"x": X})["y"]

@@ -40,6 +40,8 @@ class Block:
     """Before and after, as ONNX has them: top, left, bottom, right."""
     activation: str = "Clip"
     residual: bool = False
+    inner: bool = False
+    """Whether something else is added to what is expanded."""
     dilation: int = 1
     first: int = 1
     """The window of the expansion."""
@@ -60,6 +62,7 @@ BLOCKS = {
     "no activation": Block(activation=""),
     "columns of different widths": Block(filters=24, wide=80, channels=24),
     "first layers of a network": Block(height=24, width=20, channels=3, first=3, first_stride=2),
+    "a residual in the middle": Block(height=13, width=11, stride=2, wide=48, inner=True),
     "windows of windows": Block(first=3, stride=2, height=17),
 }
 
@@ -71,7 +74,7 @@ def model_of(block: Block) -> tuple[onnx.ModelProto, np.ndarray]:
     shapes = {
         "w0": (block.wide, block.channels, block.first, block.first), "b0": (block.wide,),
         "w1": (block.wide, 1, k, k), "b1": (block.wide,),
-        "w2": (block.filters, block.wide, 1, 1), "b2": (block.filters,),
+        "w2": (block.filters, block.wide, 1, 1), "b2": (block.filters,), "w3": (block.wide, block.channels, 1, 1),
     }  # fmt: skip
     weights = {n: generator.standard_normal(s, np.float32) * np.float32(0.3) for n, s in shapes.items()}
     weights |= {"low": np.float32(0).reshape(()), "high": np.float32(6).reshape(())}
@@ -86,7 +89,8 @@ def model_of(block: Block) -> tuple[onnx.ModelProto, np.ndarray]:
         node("Abs", ["x1"], ["x2"]),
         node("Conv", ["x2", "w0", "b0"], ["e"], strides=[block.first_stride] * 2, pads=[block.first // 2] * 4),
         *activated("e"),
-        node("Conv", ["ea", "w1", "b1"], ["d"], group=block.wide, strides=[block.stride] * 2,
+        *([node("Conv", ["x2", "w3"], ["z"]), node("Add", ["ea", "z"], ["eb"])] if block.inner else []),
+        node("Conv", ["eb" if block.inner else "ea", "w1", "b1"], ["d"], group=block.wide, strides=[block.stride] * 2,
              pads=block.pads, dilations=[block.dilation] * 2), *activated("d"),
         node("Conv", ["da", "w2", "b2"], ["s" if block.residual else "y1"]),
         *([node("Add", ["s", "x2"], ["y1"])] if block.residual else []),

@@ -114,6 +114,15 @@ BODIES = {
         j = Add (i, h)
         k = Relu (c)
         y = Concat <axis = 1> (j, k)""",
+    "rows of a piece": """
+        a = Relu (x)
+        b, c = Split <axis = 1, num_outputs = 2> (a)
+        d, e = Split <axis = 0, num_outputs = 2> (b)
+        f = Sigmoid (c)
+        g = Sigmoid (d)
+        h = Exp (e)
+        i = Concat <axis = 0> (h, g)
+        y = Concat <axis = 1> (i, f)""",
     "strassen": """
         a = Conv (x, w1)
         b = Conv (x, w64)

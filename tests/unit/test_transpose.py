@@ -10,7 +10,8 @@ from random_candidates import MACHINE, OPTIONS, compared
 
 import ansorc
 from ansorc.compiler.driver import read, to_tasks
-from ansorc.compiler.measure import spaces_of_task
+from ansorc.compiler.measure import runnable, spaces_of_task
+from ansorc.compiler.task_job import TaskJob, compile_task
 
 SHAPES = [
     ((64, 49), (1, 0)), ((37, 4), (1, 0)), ((5, 33, 17), (2, 0, 1)), ((2, 7, 9, 20), (0, 3, 1, 2)),
@@ -41,6 +42,33 @@ def model_of(shape: tuple[int, ...], perm: tuple[int, ...], behind: str) -> onnx
 @pytest.mark.parametrize(("shape", "perm"), SHAPES)
 def test_random_candidates_move_everything(shape: tuple[int, ...], perm: tuple[int, ...], behind: str) -> None:
     assert compared(model_of(shape, perm, behind), "transpose") >= 3
+
+
+NORM = """
+#whole = affine_map<(d0, d1, d2) -> (d0, d1, d2)>
+#across = affine_map<(d0, d1, d2) -> (d2, d1)>
+func.func @task(%x: tensor<24x16x4xf32>, %mean: tensor<4x16xf32>) -> tensor<24x16x4xf32> attributes {ansorc.task} {
+  %e = tensor.empty() : tensor<24x16x4xf32>
+  %half = arith.constant 0.5 : f32
+  %r = linalg.generic {indexing_maps = [#whole, #across, #whole], iterator_types = ["parallel", "parallel", "parallel"]}
+      ins(%x, %mean : tensor<24x16x4xf32>, tensor<4x16xf32>) outs(%e : tensor<24x16x4xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %m = arith.mulf %b, %half : f32
+    %s = arith.subf %a, %m : f32
+    linalg.yield %s : f32
+  } -> tensor<24x16x4xf32>
+  return %r : tensor<24x16x4xf32>
+}"""
+
+
+def test_what_is_read_across_may_be_the_same_in_other_dims() -> None:
+    """Of a norm over the first dim: patterns that lower a transposed broadcast with a unit dim make others forever."""
+    (space,) = (s for s in spaces_of_task(NORM, MACHINE) if s.kind.name == "transpose")
+    choice = space.choose()
+    assert choice is not None
+    made = runnable(NORM, compile_task(TaskJob(NORM, "linalg", "object", OPTIONS.target, candidate=choice.candidate)))
+    x, mean = made.random_arguments(np.random.default_rng(0))
+    assert np.array_equal(made.run([x, mean]), x - mean.T * np.float32(0.5))
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int8, np.int64, np.bool_])
