@@ -126,10 +126,27 @@ def _join(groups: list[Group], outline: Outliner, fuse: Fuse) -> list[Group]:
         if any(id(part) in taken for part in parts):
             continue
         chain = join_chains.joined(parts)
+        _own_constants(parts)
         if fuse(outline.text(chain), [outline.text(part) for part in parts]):
             taken |= {id(part) for part in parts}
             instead[id(parts[-1])] = chain
     return [instead.get(id(g), g) for g in groups if id(g) in instead or id(g) not in taken]
+
+
+def _own_constants(parts: Sequence[Group]) -> None:
+    """Let every part load its constants itself: what two read, each by its own loops, one schedule could not split."""
+    loaded: set[ir.Value] = set()
+    for part in parts:
+        mine: dict[ir.Value, ir.Value] = {}
+        for op in part.members:
+            for k, operand in enumerate(op.operands):
+                if isinstance(operand.owner, ir.Block) or operand.owner.operation.name != LOAD:
+                    continue
+                if operand in loaded and operand not in mine:
+                    mine[operand] = operand.owner.operation.clone(ir.InsertionPoint(operand.owner)).results[0]
+                if operand in mine:
+                    op.operands[k] = mine[operand]
+        loaded |= {v for op in part.members for v in op.operands if not isinstance(v.owner, ir.Block)}
 
 
 def _may_join(op: ir.Operation, users: list[ir.Operation], group: Group) -> bool:

@@ -6,7 +6,8 @@
     convolution | depthwise | convolution of 1x1            an inverted residual, or the first layers of a network:
                                                             the wide value need not be written
 
-What is found is a choice: whoever compiles decides, with models or by an option, for each.
+A product of few rows with keys as they lie (see move_transposes) is no part of a chain. What is found is a choice:
+whoever compiles decides, with models or by an option, for each.
 """
 
 from collections.abc import Iterator, Sequence

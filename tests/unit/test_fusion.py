@@ -64,6 +64,7 @@ def kinds(model: onnx.ModelProto, fuse_chains: str) -> list[str]:
         (7, 32, 3, 80),
         (1, 48, 2, 32),
         (5, 333, 2, 16),
+        (9, 333, 2, 16),
         (197, 197, 3, 64),
         (2, 9, 1, 20),
         (1, 1, 1, 8),
@@ -81,7 +82,8 @@ def test_attention_becomes_one_task_where_models_promise_a_gain() -> None:
     apart = kinds(model, "never")
     assert "chain" not in apart
     assert len(apart) > 3
-    assert "chain" in kinds(attention(5, 333, 2, 16)[0], "always")  # keys that fill no vector are 336
+    assert "chain" in kinds(attention(9, 333, 2, 16)[0], "always")  # keys that fill no vector are 336
+    assert "dot" in kinds(attention(1, 333, 2, 16)[0], "always")  # one row reads keys as they lie
 
 
 @pytest.mark.parametrize("fuse_chains", FUSE_CHAINS)

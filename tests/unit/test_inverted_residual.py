@@ -42,6 +42,8 @@ class Block:
     residual: bool = False
     inner: bool = False
     """Whether something else is added to what is expanded."""
+    shared: bool = False
+    """Whether all layers have one bias, as exporters write it where it is zero."""
     dilation: int = 1
     first: int = 1
     """The window of the expansion."""
@@ -63,6 +65,7 @@ BLOCKS = {
     "columns of different widths": Block(filters=24, wide=80, channels=24),
     "first layers of a network": Block(height=24, width=20, channels=3, first=3, first_stride=2),
     "a residual in the middle": Block(height=13, width=11, stride=2, wide=48, inner=True),
+    "layers share a constant": Block(wide=16, residual=True, shared=True),
     "windows of windows": Block(first=3, stride=2, height=17),
 }
 
@@ -79,6 +82,7 @@ def model_of(block: Block) -> tuple[onnx.ModelProto, np.ndarray]:
     weights = {n: generator.standard_normal(s, np.float32) * np.float32(0.3) for n, s in shapes.items()}
     weights |= {"low": np.float32(0).reshape(()), "high": np.float32(6).reshape(())}
     node = helper.make_node
+    first_bias, last_bias = ("b1", "b1") if block.shared else ("b0", "b2")
 
     def activated(name: str) -> list[onnx.NodeProto]:
         bounds = ["low", "high"] if block.activation == "Clip" else []
@@ -87,12 +91,12 @@ def model_of(block: Block) -> tuple[onnx.ModelProto, np.ndarray]:
     nodes = [
         node("Transpose", ["x"], ["x1"], perm=[0, 3, 1, 2]),
         node("Abs", ["x1"], ["x2"]),
-        node("Conv", ["x2", "w0", "b0"], ["e"], strides=[block.first_stride] * 2, pads=[block.first // 2] * 4),
+        node("Conv", ["x2", "w0", first_bias], ["e"], strides=[block.first_stride] * 2, pads=[block.first // 2] * 4),
         *activated("e"),
         *([node("Conv", ["x2", "w3"], ["z"]), node("Add", ["ea", "z"], ["eb"])] if block.inner else []),
         node("Conv", ["eb" if block.inner else "ea", "w1", "b1"], ["d"], group=block.wide, strides=[block.stride] * 2,
              pads=block.pads, dilations=[block.dilation] * 2), *activated("d"),
-        node("Conv", ["da", "w2", "b2"], ["s" if block.residual else "y1"]),
+        node("Conv", ["da", "w2", last_bias], ["s" if block.residual else "y1"]),
         *([node("Add", ["s", "x2"], ["y1"])] if block.residual else []),
         node("Transpose", ["y1"], ["y"], perm=[0, 2, 3, 1]),
     ]  # fmt: skip
