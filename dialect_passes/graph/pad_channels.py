@@ -6,9 +6,11 @@
     extract_slice %p[0, 0, 0, 0] [1, 32, 32, 3]
 
 The elementwise operations behind (bias, activation) are padded along, as long as all they read of a channel is
-constant, so that they stay in the registers of the anchor. 255 channels of a detection head become 256, 34 of a group
+constant, so that they stay in the registers of the anchor; and so are depthwise convolutions behind them. 255 channels of a detection head become 256, 34 of a group
 48, 12 become 16: three narrow vectors would take three times as long as a wide one.
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 from mlir import ir
@@ -16,9 +18,10 @@ from mlir.dialects import tensor
 
 from ansorc.dialect_passes.graph import weights as weights_of
 from ansorc.dialect_passes.graph.rebuild import rebuilt
-from ansorc.dialect_passes.ir_walk import body, functions, indexing_maps, iterators, segments, shape
+from ansorc.dialect_passes.ir_walk import body, functions, indexing_maps, iterators, pad_amounts, segments, shape
 
 NAMED = ("linalg.conv_1d_nwc_wcf", "linalg.conv_2d_nhwc_hwcf", "linalg.conv_3d_ndhwc_dhwcf", "linalg.matmul")
+DEPTHWISE = ("linalg.depthwise_conv_1d_nwc_wc", "linalg.depthwise_conv_2d_nhwc_hwc")
 SMALLEST = 4
 """Lanes of the narrowest vector that schedules use."""
 ENOUGH = 8
@@ -67,55 +70,92 @@ def _pad_anchor(op: ir.Operation, module: ir.Module, weights: dict[str, np.ndarr
             return
         kind = ir.RankedTensorType.get([*sizes[:-1], wide], ir.RankedTensorType(op.results[0].type).element_type)
         out = tensor.EmptyOp(list(kind.shape), kind.element_type).result
-        new_fill = fill.clone()
-        new_fill.operands[1] = out
-        new_fill.results[0].set_type(kind)
-        value = rebuilt(op, [op.operands[0], weight, new_fill.results[0]], list(kind.shape), {})
-    old = op
-    while (user := _epilogue(old.results[0])) is not None:
+        new_fill = _filled(fill, out)
+        value = rebuilt(op, [op.operands[0], weight, new_fill], list(kind.shape), {})
+    wider = {op.results[0]: value}
+    gone = [op]
+    following = list(op.block.operations)
+    for user in (o.operation for o in following[following.index(op) + 1 :]):
+        reads = [v for v in user.operands if v in wider]
+        if not reads or not _works_by_channels(user, wider):
+            continue
         with ir.InsertionPoint(user), user.location:
-            operands = _padded_operands(user, old.results[0], value, wide, module, weights)
+            operands = _padded_operands(user, wider, wide, module, weights)
             if operands is None:
-                break
+                continue
             sizes = [*shape(user.results[0])[:-1], wide]
             element = ir.RankedTensorType(user.results[0].type).element_type
-            value = rebuilt(user, [*operands, tensor.EmptyOp(sizes, element).result], sizes, {})
-        old.results[0].replace_all_uses_with(old.operands[-1])  # its user is replaced: only erased below
+            if user.name in DEPTHWISE:
+                operands.append(_filled(user.operands[2].owner.operation, tensor.EmptyOp(sizes, element).result))
+            elif user.name != "tensor.pad":
+                operands.append(tensor.EmptyOp(sizes, element).result)
+            wider[user.results[0]] = rebuilt(user, operands, sizes, {})
+        gone.append(user)
+    for old, value in wider.items():
+        uses = [(use.owner.operation, use.operand_number) for use in old.uses]
+        left = [(user, k) for user, k in uses if user not in gone]
+        if left:
+            rank, narrow = len(shape(value)), ir.RankedTensorType(old.type)
+            with ir.InsertionPoint(old.owner), old.owner.operation.location:
+                part = tensor.ExtractSliceOp(narrow, value, [], [], [], [0] * rank, list(narrow.shape), [1] * rank)
+            for user, k in left:
+                user.operands[k] = part.result
+    for old in reversed(gone):
         old.erase()
-        old = user
-    rank = len(shape(value))
-    narrow = ir.RankedTensorType(old.results[0].type)
-    with ir.InsertionPoint(old), old.location:
-        slice_ = tensor.ExtractSliceOp(narrow, value, [], [], [], [0] * rank, list(narrow.shape), [1] * rank)
-    old.results[0].replace_all_uses_with(slice_.result)
-    old.erase()
 
 
-def _epilogue(value: ir.Value) -> ir.Operation | None:
-    """Return the only user if it is elementwise and keeps the order of dims."""
-    users = [use.owner.operation for use in value.uses]
-    if len(users) != 1 or users[0].name != "linalg.generic" or "reduction" in iterators(users[0]):
-        return None
-    user = users[0]
-    rank = len(shape(value))
+def _filled(fill: ir.Operation, out: ir.Value) -> ir.Value:
+    """Return what a fill writes, written into something else."""
+    made = fill.clone()
+    made.operands[1] = out
+    made.results[0].set_type(out.type)
+    return made.results[0]
+
+
+def _works_by_channels(user: ir.Operation, wider: Mapping[ir.Value, ir.Value]) -> bool:
+    """Whether an operation works on each channel by itself, and keeps the order of dims.
+
+    A border does if nothing but depthwise convolutions reads it: others read a slice, best of what has none.
+    """
+    if user.name in DEPTHWISE:
+        start = user.operands[2].owner
+        return user.operands[0] in wider and not isinstance(start, ir.Block) and start.operation.name == "linalg.fill"
+    if user.name == "tensor.pad":
+        readers = {use.owner.operation.name for use in user.results[0].uses}
+        return len(user.operands) == 1 and not any(amounts[-1] for amounts in pad_amounts(user)) and (
+            readers <= set(DEPTHWISE)
+        )
+    return _is_epilogue(user)
+
+
+def _is_epilogue(user: ir.Operation) -> bool:
+    """Whether an operation is elementwise."""
+    if user.name != "linalg.generic" or "reduction" in iterators(user):
+        return False
+    rank = len(shape(user.results[0]))
     if segments(user)[1] != 1 or indexing_maps(user)[-1] != ir.AffineMap.get_identity(rank):
-        return None
+        return False
     names = {o.operation.name for o in user.regions[0].blocks[0].operations}
-    return None if names & {"linalg.index", "tensor.extract"} else user
+    return not names & {"linalg.index", "tensor.extract"}
 
 
 def _padded_operands(
-    user: ir.Operation, old: ir.Value, value: ir.Value, wide: int, module: ir.Module, weights: dict[str, np.ndarray]
+    user: ir.Operation, wider: Mapping[ir.Value, ir.Value], wide: int, module: ir.Module, weights: dict[str, np.ndarray]
 ) -> list[ir.Value] | None:
+    if user.name == "tensor.pad":
+        return [wider[user.operands[0]]]
+    if user.name in DEPTHWISE:
+        weight = _padded_constant(user.operands[1], wide, module, weights)
+        return None if weight is None else [wider[user.operands[0]], weight]
     maps = indexing_maps(user)
     channel = maps[-1].results[-1]
     operands: list[ir.Value] = []
     for operand, m in zip(list(user.operands)[:-1], maps[:-1], strict=True):
         results = list(m.results)
-        if operand == old:
+        if operand in wider:
             if m != maps[-1]:
                 return None
-            operands.append(value)
+            operands.append(wider[operand])
         elif channel not in results:
             operands.append(operand)
         else:

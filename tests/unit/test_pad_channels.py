@@ -42,6 +42,30 @@ def test_convolution_with_epilogue(channels: int) -> None:
     _check(nodes, {"w": [channels, 24, 3, 3], "b": [channels]}, [1, 24, 9, 11])
 
 
+@pytest.mark.parametrize("channels", [18, 27, 162])
+@pytest.mark.parametrize("read_twice", [False, True])
+def test_a_depthwise_convolution_behind(channels: int, read_twice: bool) -> None:
+    """Of an expansion by a factor that fills no vectors: SiLU reads it twice; its sums may be read, too."""
+    node = helper.make_node
+    nodes = [
+        node("Conv", ["x", "w0", "b"], ["e"]), node("Sigmoid", ["e"], ["s"]), node("Mul", ["e", "s"], ["a"]),
+        node("Conv", ["a", "w1", "b"], ["d"], group=channels, pads=[1, 1, 1, 1], strides=[2, 2]),
+        node("Relu", ["d"], ["r"]), node("GlobalAveragePool", ["r"], ["p"]), node("Mul", ["r", "p"], ["m"]),
+        node("Conv", ["m", "w2"], ["o" if read_twice else "y"]),
+        *([node("ReduceMean", ["a"], ["q"]), node("Add", ["o", "q"], ["y"])] if read_twice else []),
+    ]  # fmt: skip
+    weights = {"w0": [channels, 16, 1, 1], "b": [channels], "w1": [channels, 1, 3, 3], "w2": [20, channels, 1, 1]}
+    _check(nodes, weights, [2, 16, 9, 12])
+
+
+def test_a_depthwise_convolution_of_one_dim_behind() -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w0"], ["e"]),
+        helper.make_node("Conv", ["e", "w1"], ["y"], group=30, pads=[2, 2]),
+    ]
+    _check(nodes, {"w0": [30, 16, 1], "w1": [30, 1, 5]}, [2, 16, 21])
+
+
 @pytest.mark.parametrize("per_group", [3, 6, 34])
 def test_groups(per_group: int) -> None:
     nodes = [helper.make_node("Conv", ["x", "w"], ["c"], group=4), helper.make_node("Relu", ["c"], ["y"])]
