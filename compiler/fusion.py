@@ -43,8 +43,12 @@ def _pays(fused: str, parts: Sequence[str], machine: Machine) -> bool:
 
 @lru_cache(maxsize=256)
 def _chained(text: str, machine: Machine) -> float | None:
-    """Return the estimated cycles of a task as a chain; None where it does not fit that kind."""
-    return _choices(text, machine).get(ChainKind.name)
+    """Return the estimated cycles of a task as a chain; None where it, or all but its numbers, does not fit that kind."""
+    cycles = _choices(text, machine).get(ChainKind.name)
+    if cycles is None:
+        return None
+    with kernel.context(), ir.Location.unknown():
+        return cycles if kernel.plan(ir.Module.parse(text), machine, (ChainKind.name,)).kind == ChainKind.name else None
 
 
 @lru_cache(maxsize=256)

@@ -6,8 +6,9 @@
     extract_slice %p[0, 0, 0, 0] [1, 32, 32, 3]
 
 The elementwise operations behind (bias, activation) are padded along, as long as all they read of a channel is
-constant, so that they stay in the registers of the anchor; and so are depthwise convolutions behind them. 255 channels of a detection head become 256, 34 of a group
-48, 12 become 16: three narrow vectors would take three times as long as a wide one.
+constant, so that they stay in the registers of the anchor; and so are depthwise convolutions behind them. 255 channels
+of a detection head become 256, 34 of a group 48, 12 become 16: three narrow vectors would take three times as long as a
+wide one.
 """
 
 from collections.abc import Mapping
@@ -72,10 +73,9 @@ def _pad_anchor(op: ir.Operation, module: ir.Module, weights: dict[str, np.ndarr
         out = tensor.EmptyOp(list(kind.shape), kind.element_type).result
         new_fill = _filled(fill, out)
         value = rebuilt(op, [op.operands[0], weight, new_fill], list(kind.shape), {})
-    wider = {op.results[0]: value}
-    gone = [op]
-    following = list(op.block.operations)
-    for user in (o.operation for o in following[following.index(op) + 1 :]):
+    wider: dict[ir.Value, ir.Value] = {op.results[0]: value}
+    gone, operations = [op], [o.operation for o in op.block.operations]
+    for user in operations[operations.index(op) + 1 :]:
         reads = [v for v in user.operands if v in wider]
         if not reads or not _works_by_channels(user, wider):
             continue
@@ -122,8 +122,10 @@ def _works_by_channels(user: ir.Operation, wider: Mapping[ir.Value, ir.Value]) -
         return user.operands[0] in wider and not isinstance(start, ir.Block) and start.operation.name == "linalg.fill"
     if user.name == "tensor.pad":
         readers = {use.owner.operation.name for use in user.results[0].uses}
-        return len(user.operands) == 1 and not any(amounts[-1] for amounts in pad_amounts(user)) and (
-            readers <= set(DEPTHWISE)
+        return (
+            len(user.operands) == 1
+            and not any(amounts[-1] for amounts in pad_amounts(user))
+            and (readers <= set(DEPTHWISE))
         )
     return _is_epilogue(user)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from ansorc.compiler.driver import compile_model, read, to_tasks
+from ansorc.compiler.fusion import fuses
 from ansorc.compiler.measure import runnable, spaces_of_task
 from ansorc.compiler.options import Options
 from ansorc.compiler.sketch.candidate import from_json
@@ -117,6 +119,17 @@ def fused_task(block: Block) -> str:
     (text,) = (t for t in tasks if "depthwise" in t)
     assert text.count("linalg.conv_2d_nhwc_hwcf") == 2
     return text
+
+
+def test_what_only_seems_to_be_a_chain_is_not_fused() -> None:
+    """One argument that two layers read, each by its own channels: numbers fit, and then a schedule cannot split it."""
+    text = fused_task(BLOCKS["layers share a constant"])
+    biases = re.findall(r"(%arg\d+): tensor<16xf32> {ansorc.constant}", text)
+    assert len(biases) == 3
+    head, body = text.split("\n", 4)[:4], text.split("\n", 4)[4]
+    shared = "\n".join([*head, re.sub(rf"{biases[2]}\b", biases[0], body)])
+    assert shared != text
+    assert [fuses(Options(fuse_chains="always"))(t, []) for t in (text, shared)] == [True, False]
 
 
 def chains(text: str) -> TaskSpace[ChainNest]:
