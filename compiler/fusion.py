@@ -43,7 +43,7 @@ def _pays(fused: str, parts: Sequence[str], machine: Machine) -> bool:
 
 @lru_cache(maxsize=256)
 def _chained(text: str, machine: Machine) -> float | None:
-    """Return the estimated cycles of a task as a chain; None where it does not fit that kind, by its numbers or else."""
+    """Return the estimated cycles of a task as a chain; None where it does not fit that kind."""
     cycles = _choices(text, machine).get(ChainKind.name)
     if cycles is None:
         return None

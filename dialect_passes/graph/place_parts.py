@@ -31,6 +31,7 @@ NO_TASKS = (*VIEWS, *SHADOWS, "ml_program.global_load_const")
 
 def run(main: ir.Operation) -> None:
     """Bring the concatenations of @main, in place, into the form where `place_of` holds for all of their parts."""
+    _nest(main)
     for op in [o.operation for o in body(main).operations]:
         if op.name == "tensor.pad":
             _pad_parts(op)
@@ -43,6 +44,27 @@ def run(main: ir.Operation) -> None:
                         kind = ir.RankedTensorType(part.type)
                         out = tensor.EmptyOp(list(kind.shape), kind.element_type).result
                         op.operands[number] = linalg.copy(part, outs=[out])
+
+
+def _nest(main: ir.Operation) -> None:
+    """Let a concatenation that begins with all parts of another begin with that: the parts are in one, then.
+
+    Dense blocks are written so: every layer concatenates what all layers before it made.
+    """
+    known: dict[tuple[int, tuple[ir.Value, ...]], ir.Value] = {}
+    for op in [o.operation for o in body(main).operations]:
+        if op.name != CONCAT:
+            continue
+        axis, parts = _axis(op), tuple(op.operands)
+        starts = ((known[axis, parts[:k]], k) for k in range(len(parts) - 1, 1, -1) if (axis, parts[:k]) in known)
+        start = next(starts, None)
+        value = op.results[0]
+        if start is not None:
+            with ir.InsertionPoint(op), op.location:
+                value = rebuilt(op, [start[0], *parts[start[1] :]], shape(value), {})
+            op.results[0].replace_all_uses_with(value)
+            op.erase()
+        known.setdefault((axis, parts), value)
 
 
 def place_of(value: ir.Value) -> tuple[ir.Value, int, Pitch | None]:

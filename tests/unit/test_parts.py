@@ -114,6 +114,17 @@ BODIES = {
         j = Add (i, h)
         k = Relu (c)
         y = Concat <axis = 1> (j, k)""",
+    "every layer concatenates all before it": """
+        a = Conv <pads = [1, 1, 1, 1]> (x, w3)
+        b = Concat <axis = 1> (x, a)
+        c = Conv <pads = [1, 1, 1, 1]> (b, w3)
+        d = Concat <axis = 1> (x, a, c)
+        e = Relu (d)
+        f = Conv (e, w1)
+        g = Concat <axis = 1> (x, a, c, f)
+        h = Concat <axis = 1> (x, a, c)
+        i = Sigmoid (h)
+        y = Concat <axis = 1> (g, i)""",
     "rows of a piece": """
         a = Relu (x)
         b, c = Split <axis = 1, num_outputs = 2> (a)
@@ -176,6 +187,14 @@ def test_nothing_is_only_moved(name: str) -> None:
     moving = [text for text in program.code.values() if not computes(text)]
     assert all("linalg.transpose" in text for text in moving), "all but the input in the layout of convolutions"
     assert "tensor.concat" in program.main
+
+
+def test_a_concatenation_begins_with_another() -> None:
+    """Nothing is copied but the input, into the first of them: the others hold it."""
+    program = to_tasks(read(model(BODIES["every layer concatenates all before it"]), OPTIONS), OPTIONS)
+    copies = [text for text in program.code.values() if "linalg.copy" in text]
+    assert len(copies) <= 1
+    assert program.main.count("tensor.concat") == 4
 
 
 @pytest.mark.parametrize("name", ["branches before a padded window", "repeated beside computed, in a border"])
