@@ -41,7 +41,7 @@ from ansorc.dialect_passes.schedule.words import script, settled
 
 MOST_ALONG = 16
 """Results of a register tile along one loop."""
-FOLD_CYCLES = 3.0
+FOLD_CYCLES, FOLD_BYTES = 3.0, 12.0
 """Of one of the steps in which the lanes of a vector are summed: a shuffle and an addition."""
 SPARE = 0.25
 """Of the registers, that stay free: LLVM loads the next steps early, and spills sums where fewer do."""
@@ -178,8 +178,7 @@ class Dot(Kind[Products]):
                 blocks = {k: tiles[f"tile_{k}"] for k in nest.tiled}
                 cut, waiting = chunks.choose(nest.nest.parallel, range(len(nest.nest.parallel)), blocks, wanted)
                 values |= cut
-                for name in ("border", "unroll"):
-                    values[name] = decisions[name].default(nest, machine, values)
+                values["border"] = decisions["border"].default(nest, machine, values)
                 values["unroll"] = decisions["unroll"].options(nest, machine, values)[-1]
                 cycles = sum(self.parts(nest, machine, values).values()) * waiting
                 if best is None or cycles < best[0]:
@@ -256,10 +255,6 @@ class Dot(Kind[Products]):
         for step in candidate.sketch.steps:
             step.emit(candidate.values, made)
         return script(*made.lines, *settled(), attributes=self.attributes(candidate.values))
-
-
-FOLD_BYTES = 12.0
-"""Of one of the steps in which the lanes of a vector are summed."""
 
 
 def chunk_count(nest: Products, values: Values) -> int:

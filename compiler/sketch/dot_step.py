@@ -40,7 +40,7 @@ class SumAlongVectors(Step):
                 loops.append(loop)
         steps = list(self.reductions)
         steps[self.inner] //= values[self.lanes]
-        cut = [int(steps_of > 1) for steps_of in steps]
+        cut = [int(count > 1) for count in steps]
         if any(cut):
             names = [f"%reduce{k}" for k, c in enumerate(cut) if c]
             sizes = [*[0] * (len(self.parallel) + 1), *cut]

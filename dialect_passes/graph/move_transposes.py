@@ -21,10 +21,11 @@ from mlir.dialects import tensor
 
 from ansorc.dialect_passes.graph.rebuild import rebuilt, reshape, transpose
 from ansorc.dialect_passes.ir_walk import body, functions, indexing_maps, iterators, reassociation, segments, shape
+from ansorc.dialect_passes.schedule.dot_product import MOST_USES
 
 Perm = tuple[int, ...]
-FEW_ROWS, LANES = 8, 4
-"""A product that sums along vectors of at least so many elements uses each of them so often, at most."""
+LANES = 4
+"""Elements of the shortest vector that is summed along."""
 
 
 def run(module: ir.Module, weights: dict[str, np.ndarray]) -> None:
@@ -110,7 +111,8 @@ def _product(op: ir.Operation) -> ir.Value | None:
         return None
     source, perm = found
     rows, inner = shape(op.operands[0])[-2:]
-    if perm[-2] != len(perm) - 1 or rows > FEW_ROWS or inner % LANES:
+    floats = isinstance(ir.RankedTensorType(op.results[0].type).element_type, ir.FloatType)
+    if perm[-2] != len(perm) - 1 or rows > MOST_USES or inner % LANES or not floats:
         return None
     lead = len(perm) - 2
     m, n, k = (ir.AffineDimExpr.get(lead + d) for d in range(3))

@@ -119,6 +119,23 @@ def test_what_it_does_not_fit(made: Any) -> None:
         assert "dot" not in [space.kind.name for space in spaces_of_task(text, MACHINE) if space.choose() is not None]
 
 
+def test_products_of_integers_are_left_as_they_are() -> None:
+    nodes = [
+        helper.make_node("Transpose", ["k"], ["t"], perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["x", "t"], ["y"]),
+    ]
+    arrays = {n: GENERATOR.integers(-9, 9, s).astype(np.int32) for n, s in (("x", (2, 1, 64)), ("k", (2, 48, 64)))}
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info(n, TensorProto.INT32, a.shape) for n, a in arrays.items()],
+        [helper.make_tensor_value_info("y", TensorProto.INT32, (2, 1, 48))],
+    )  # fmt: skip
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    codes = to_tasks(read(made, OPTIONS), OPTIONS).code.values()
+    kinds = {compile_task(TaskJob(text, "linalg", "object", OPTIONS.target)).facts.kind for text in codes}
+    assert kinds == {"transpose", "register-tile"}
+    assert np.array_equal(ansorc.compile(made).run(arrays)["y"], arrays["x"] @ arrays["k"].transpose(0, 2, 1))
+
+
 def test_sums_stay_in_registers() -> None:
     """Default register tiles spill nothing: their sums, a step of one operand and one of the other are registers."""
     for text in to_tasks(read(CASES["a picture"]()[0], OPTIONS), OPTIONS).code.values():

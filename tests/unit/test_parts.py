@@ -189,6 +189,26 @@ def test_nothing_is_only_moved(name: str) -> None:
     assert "tensor.concat" in program.main
 
 
+def test_rows_of_a_piece_are_a_view_of_a_view() -> None:
+    """Values without the class token, as attention over tokens has them: queries, keys and values are one tensor."""
+    proto = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["": 18]>
+        g (float[1, 9, 3, 2, 16] x) => (float[34, 2, 16] y)
+        <int64[2] ones = {0, 2}, int64[1] first = {1}, int64[1] last = {9}, int64[1] rows = {0}> {
+            a = Relu (x)
+            q, k, v = Split <axis = 2, num_outputs = 3> (a)
+            w = Squeeze (v, ones)
+            r = Slice (w, first, last, rows)
+            s = Sigmoid (w)
+            t = Exp (w)
+            u = Sigmoid (r)
+            z = Exp (r)
+            y = Concat <axis = 0> (s, t, u, z)
+        }""")
+    x = np.random.default_rng(1).standard_normal((1, 9, 3, 2, 16), np.float32)
+    expected = np.asarray(onnxruntime.InferenceSession(proto.SerializeToString()).run(None, {"x": x})[0])
+    np.testing.assert_allclose(ansorc.compile(proto, records="none").run({"x": x})["y"], expected, rtol=1e-6)
+
+
 def test_a_concatenation_begins_with_another() -> None:
     """Nothing is copied but the input, into the first of them: the others hold it."""
     program = to_tasks(read(model(BODIES["every layer concatenates all before it"]), OPTIONS), OPTIONS)
