@@ -330,19 +330,16 @@ def test_the_report_says_what_decisions_are_worth(tuned: tuple[Path, Path], tmp_
         "tune", "op", "matmul-96", "--trials", "48", "--threads", "1", "--records", str(path), "--policy", "random"
     )
     assert done.returncode == 0, done.stderr
+    # Whether anything of a few trials beats the default is for the machine to say: here something does.
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE trials SET seconds = 1 WHERE id = (SELECT min(id) FROM trials)")
     done = _run("tune", "report", str(path), "--undo", "-o", str(tmp_path / "report.html"))
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "report.html").read_text()
     assert "Predicted and measured" in text
     assert "What made the best better" in text
-    with Records(path) as records:
-        ((first, best),) = records.query(
-            "SELECT (SELECT candidate FROM trials ORDER BY id LIMIT 1), (SELECT candidate FROM trials "
-            "WHERE seconds NOT NULL ORDER BY seconds LIMIT 1)"
-        )
-    if json.loads(str(first)) != json.loads(str(best)):
-        assert "times slower with its kind's default" in text
-        assert "changed" in text
+    assert "times slower with its kind's default" in text
+    assert "<tr class=changed>" in text
 
 
 def test_damaged_records_are_recovered(tuned: tuple[Path, Path], tmp_path: Path) -> None:
