@@ -44,6 +44,7 @@ from ansorc.dialect_passes.lower.sections import Section
 from ansorc.dialect_passes.schedule import border, gather_rows, loops, skip_taps
 from ansorc.dialect_passes.schedule.block_channels import Packing
 from ansorc.dialect_passes.schedule.machine import Machine
+from ansorc.dialect_passes.schedule.shape_of_task import sums_long_products
 from ansorc.dialect_passes.schedule.vectorize import FOLD_UNITS, LOWER_VECTORS, VECTORIZE
 
 AVX512_BYTES = 64
@@ -60,6 +61,8 @@ class KernelFacts:
     packings: dict[int, Packing] = field(default_factory=dict[int, Packing])
     sections: tuple[Section, ...] = ()
     scratch: tuple[int, ...] = ()
+    products: bool = False
+    """Whether all that it sums are products with panels, many at a time."""
 
     def to_json(self) -> str:
         """Return text for the module's attribute."""
@@ -74,7 +77,7 @@ class KernelFacts:
             for k, p in raw["packings"].items()
         }
         made = tuple(Section(s["name"], s["chunks"]) for s in raw["sections"])
-        return KernelFacts(raw["kind"], packings, made, tuple(raw["scratch"]))
+        return KernelFacts(raw["kind"], packings, made, tuple(raw["scratch"]), raw["products"])
 
 
 def context() -> ir.Context:
@@ -115,7 +118,7 @@ def advance(module: ir.Module, stage: str, machine: Machine) -> str:
         streaming.settle(module, streamed, machine.vector_bytes)
     if machine.scalable:
         scalable_vectors.run(module, machine.vector_bytes)
-    _note(module, KernelFacts(facts.kind or stage, facts.packings, cut.sections, cut.scratch))
+    _note(module, KernelFacts(facts.kind or stage, facts.packings, cut.sections, cut.scratch, facts.products))
     return "llvm-mlir"
 
 
@@ -139,7 +142,7 @@ def to_scheduled(module: ir.Module, chosen: Schedule) -> str:
 
     Raises UnusableScriptError where a script that is no candidate's changes nothing.
     """
-    script = chosen.script
+    script, products = chosen.script, sums_long_products(next(functions(module)))
     module.operation.verify()  # what a kind rewrote: a script may take an invalid operation apart into valid ones
     if chosen.kind == "loops":
         border.write_out(next(functions(module)))
@@ -167,7 +170,7 @@ def to_scheduled(module: ir.Module, chosen: Schedule) -> str:
         transform(module, VECTORIZE)
     else:
         reassociate.run(module)
-    _note(module, KernelFacts(chosen.kind, chosen.packings))
+    _note(module, KernelFacts(chosen.kind, chosen.packings, products=products))
     return script or ""
 
 

@@ -158,12 +158,14 @@ def _compile(job: TaskJob, kinds: tuple[str, ...]) -> TaskCode:
     target = job.target
     keep_register_tiles()
     unroll = facts.kind in sketched()  # their inner loops are short; those of others are long, or copies
+    reduce_strength = not (unroll and facts.products and sketched()[facts.kind].few_streams)
     where = (target.triple, target.cpu, target.features)
     if job.goal == "object":
-        made, report = compile_kernel(code, *where, unroll=unroll)
+        made, report = compile_kernel(code, *where, unroll=unroll, reduce_strength=reduce_strength)
         clock.passed("object")
         return TaskCode(facts, made, script, report=report, stages=clock.seconds)
-    return TaskCode(facts, compile_ir(code, *where, emit=job.goal, unroll=unroll), script)
+    made = compile_ir(code, *where, emit=job.goal, unroll=unroll, reduce_strength=reduce_strength)
+    return TaskCode(facts, made, script)
 
 
 def _advance(module: ir.Module, stage: str, goal: str, machine: Machine) -> str:

@@ -37,6 +37,11 @@ def keep_register_tiles() -> None:
     llvm.set_option("ansorc", "-pre-RA-sched=list-ilp")
 
 
+def _set_strength_reduction(on: bool) -> None:
+    """Whether loops get induction variables for their addresses from here on; LLVM has it for a whole process."""
+    llvm.set_option("ansorc", f"-disable-lsr={'false' if on else 'true'}")
+
+
 def host_cpu() -> tuple[str, str]:
     """Return this machine's CPU name and feature string ("+avx2,-avx512f,...")."""
     _initialize()
@@ -57,12 +62,15 @@ def _parse(text: str, triple: str, machine: llvm.TargetMachine) -> llvm.ModuleRe
 
 
 def compile_ir(
-    text: str, triple: str, cpu: str, features: str, *, level: int = 3, emit: str = "object", unroll: bool = True
-) -> bytes:
+    text: str, triple: str, cpu: str, features: str, *, level: int = 3, emit: str = "object", unroll: bool = True,
+    reduce_strength: bool = True,
+) -> bytes:  # fmt: skip
     """Optimise LLVM IR and emit an "object", its "asm" or the optimised "llvm" text.
 
-    Without `unroll`, loops keep their shape: LLVM unrolls copies of constant extents into kilobytes of moves.
+    Without `unroll`, loops keep their shape: LLVM unrolls copies of constant extents into kilobytes of moves. Without
+    `reduce_strength`, addresses are computed as they stand, which takes half as long to compile.
     """
+    _set_strength_reduction(reduce_strength)
     machine = _machine(triple, cpu, features, level)
     module = _optimised(text, triple, machine, level, unroll)
     if emit == "llvm":
@@ -73,9 +81,10 @@ def compile_ir(
 
 
 def compile_kernel(
-    text: str, triple: str, cpu: str, features: str, *, level: int = 3, unroll: bool = True
+    text: str, triple: str, cpu: str, features: str, *, level: int = 3, unroll: bool = True, reduce_strength: bool = True
 ) -> tuple[bytes, CodeReport]:
-    """Optimise LLVM IR and emit an object, and say what is in it."""
+    """Optimise LLVM IR and emit an object, as `compile_ir` does, and say what is in it."""
+    _set_strength_reduction(reduce_strength)
     machine = _machine(triple, cpu, features, level)
     module = _optimised(text, triple, machine, level, unroll)
     machine.set_asm_verbosity(True)

@@ -90,6 +90,11 @@ class Kind(ABC, Generic[N]):
     name: str
     exact: bool = True
     """Whether results differ from those of the task's own operators by the order of sums alone."""
+    few_streams: bool = False
+    """Whether loops over products read so few streams that LLVM need not look for induction variables.
+
+    That takes half of the time of code generation.
+    """
     keeps_numbers: bool = False
     """Whether a task may compute with the numbers of loops; `describe` refuses those of loops that are blocked."""
     prepared: tuple[str, ...]

@@ -31,6 +31,7 @@ class RegisterTile(Kind[LoopNest]):
     """One register tile of channels and positions, walked over the task."""
 
     name = "register-tile"
+    few_streams = True
     keeps_numbers = True
     prepared = ("lanes", "vectors", "pack", "border", "prefetch")
     sometimes = ("skip", "stream")

@@ -153,6 +153,7 @@ class StrassenKind(Kind[Pairs]):
 
     name = "strassen"
     exact = False
+    few_streams = True
     prepared = ("lanes", "vectors", "prefetch")
 
     def describe(self, function: ir.Operation) -> Pairs:

@@ -5,8 +5,12 @@ from math import prod
 
 from mlir import ir
 
-from ansorc.dialect_passes.ir_walk import body, indexing_maps, iterators, segments, shape
+from ansorc.dialect_passes.ir_walk import body, collect, indexing_maps, iterators, segments, shape
 from ansorc.dialect_passes.schedule.build_generic import generic
+
+
+LONG = 16
+"""Steps of an innermost reduction that stays a loop."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def analyse(function: ir.Operation) -> TaskShape:
         if count != parallel:
             raise NoSingleAnchor("anchor and epilogue have different loops")
         reductions = tuple(loop_extents(anchor)[count:])
-        contraction = _is_contraction(anchor, count)
+        contraction = _is_contraction(anchor)
     known = {o for o in (root, anchor, fill) if o is not None}
     for op in block.operations:
         other = op.operation
@@ -114,8 +118,15 @@ def _anchor_before(root: ir.Operation) -> ir.Operation | None:
     return found[0] if found else None
 
 
-def _is_contraction(anchor: ir.Operation, parallel: int) -> bool:
+def sums_long_products(function: ir.Operation) -> bool:
+    """Whether all that the operations of a task sum are products with panels, many at a time: no windows, no rows."""
+    sums = [op for op in collect(function, "linalg.generic") if "reduction" in iterators(op)]
+    return bool(sums) and all(_is_contraction(op) and loop_extents(op)[-1] >= LONG for op in sums)
+
+
+def _is_contraction(anchor: ir.Operation) -> bool:
     """Whether some operand is read by channel and reduction alone, and another without the channel."""
-    channel, maps = ir.AffineDimExpr.get(parallel - 1), indexing_maps(anchor)
+    channel = ir.AffineDimExpr.get(iterators(anchor).count("parallel") - 1)
+    maps = indexing_maps(anchor)
     with_channel = [channel in list(maps[k].results) for k in inputs_used(anchor)]
     return any(with_channel) and not all(with_channel)
