@@ -81,7 +81,14 @@ def compile_ir(
 
 
 def compile_kernel(
-    text: str, triple: str, cpu: str, features: str, *, level: int = 3, unroll: bool = True, reduce_strength: bool = True
+    text: str,
+    triple: str,
+    cpu: str,
+    features: str,
+    *,
+    level: int = 3,
+    unroll: bool = True,
+    reduce_strength: bool = True,
 ) -> tuple[bytes, CodeReport]:
     """Optimise LLVM IR and emit an object, as `compile_ir` does, and say what is in it."""
     _set_strength_reduction(reduce_strength)

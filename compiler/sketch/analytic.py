@@ -30,6 +30,7 @@ from ansorc.compiler.sketch.decisions import (
 )
 from ansorc.compiler.sketch.kind import Decision, Values
 from ansorc.compiler.sketch.loop_nest import LoopNest
+from ansorc.compiler.sketch.steps import AFTER_ALL
 from ansorc.dialect_passes.schedule.border import Border
 from ansorc.dialect_passes.schedule.machine import Machine
 
@@ -54,6 +55,8 @@ SPILL_FACTOR = 1.3
 PANEL_SHARE = 0.75
 """Of the second cache, for a panel that all register tiles of a chunk read in turn."""
 L2_WAYS = 16
+WAIT_CYCLES = 2.0
+"""Sums that wait for their epilogue are stored and loaded."""
 PACK_CYCLES, PACK_BYTES_A_CYCLE = 3_000.0, 12.0
 """Packing is a parallel step more, and a copy with strides."""
 BORDER_CYCLES, BORDER_BYTES_A_CYCLE = 200.0, 16.0
@@ -101,7 +104,7 @@ def choose(nest: LoopNest, machine: Machine) -> tuple[dict[str, int], float] | N
     if best is None:
         return None
     chosen = best[3]
-    for name in ("skip", "part", "unroll", "prefetch", "stream"):
+    for name in ("skip", "finish", "part", "unroll", "prefetch", "stream"):
         if name in decisions:
             chosen[name] = decisions[name].default(nest, machine, chosen)
     return chosen, best[0]
@@ -192,12 +195,13 @@ def _chunk(extents: list[int], order: list[int], tiles: Values, wanted: int) -> 
 
 
 def estimate(nest: LoopNest, machine: Machine, values: Values) -> Cost:
-    """Estimate a candidate; `values` may lack `skip`, `unroll`, `prefetch` and `stream`."""
+    """Estimate a candidate; `values` may lack `skip`, `finish`, `unroll`, `prefetch` and `stream`."""
     lanes, vectors = values["lanes"], values["vectors"]
     blocks = nest.parallel[-1] // (lanes * vectors)
     steps = max(1, nest.steps)
     taken = steps * prod(s.share for s in skipped(nest, values)) if values.get("skip", 1) else steps
     vector_bytes = lanes * nest.element_bytes
+    finished = nest.epilogue_cycles + (WAIT_CYCLES if values.get("finish") else 0)
     tiles, arithmetic, l2 = 0, 0.0, 0.0
     panel = steps * vectors * vector_bytes if nest.contraction else 0
     fetched = panel / _panel_bytes_a_cycle(nest, machine, values, panel) if panel else 0.0
@@ -207,14 +211,16 @@ def estimate(nest: LoopNest, machine: Machine, values: Values) -> Cost:
         count, rows = times * blocks, prod(sizes)
         tiles += count
         if nest.slides:
-            arithmetic += count * (window_cost.tile_cycles(nest, values, sizes) + rows * vectors * nest.epilogue_cycles)
+            arithmetic += count * (window_cost.tile_cycles(nest, values, sizes) + rows * vectors * finished)
             continue
         step = _step_cycles(nest, machine, values, rows) + CROWDED_CYCLES * _crowding(nest, machine, sizes)
         arithmetic += count * (taken * step + TILE_CYCLES)
-        arithmetic += count * rows * vectors * (1 + nest.epilogue_cycles)
+        arithmetic += count * rows * vectors * (1 + finished)
         l2 += count * (fetched + read * rows / max(1, prod(nest.outer)) / L2_BYTES_A_CYCLE)
     if nest.slides:
         l2 = window_cost.near_bytes(nest, machine, values) / L2_BYTES_A_CYCLE
+    if values.get("finish") == AFTER_ALL:
+        arithmetic += PACK_CYCLES
     memory = memory_bytes(nest, machine, values, panel, tiles // blocks) / MEMORY_BYTES_A_CYCLE
     if values.get("pack") and nest.packable is not None:
         # Most panels are read by another core than the one that wrote them.
@@ -317,7 +323,8 @@ def memory_bytes(nest: LoopNest, machine: Machine, values: Values, panel: int, t
         again = not values["channels_inside"] and read / positions > room
         read_times = blocks if again else blocks // in_chunk
     shared = input_bytes(nest, shared=True)  # by all channels; of the rest, each channel reads its own
-    total = (
-        weights * weight_times + shared * read_times + (read - shared) + (1 if values.get("stream") else 2) * written
-    )
+    results = written * (1 if values.get("stream") else 2)
+    if values.get("finish") == AFTER_ALL:
+        results += 3 * written  # sums are fetched, written and read
+    total = weights * weight_times + shared * read_times + (read - shared) + results
     return total if weights + read + written > room else total / 4

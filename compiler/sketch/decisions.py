@@ -8,7 +8,7 @@ from math import gcd, prod
 
 from ansorc.compiler.sketch.kind import Decision, Values
 from ansorc.compiler.sketch.loop_nest import LoopNest
-from ansorc.compiler.sketch.steps import MAX_UNROLLED
+from ansorc.compiler.sketch.steps import AFTER_ALL, IN_CHUNK, IN_REGISTERS, MAX_UNROLLED
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.skip_taps import Skip
 
@@ -133,19 +133,31 @@ class SkipTaps(Decision[LoopNest]):
 
 
 @dataclass(frozen=True, order=True)
+class Finish(Decision[LoopNest]):
+    """Where sums become results: the epilogue's compute location.
+
+    In registers, tile by tile; in each chunk, whose sums wait in a block; or in a parallel step after all others.
+    """
+
+    role = "location"
+
+    def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
+        width = chosen["lanes"] * chosen["vectors"]
+        block = width * chosen["chunk_blocks"] * prod(chosen[f"chunk_{k}"] for k in range(len(nest.outer)))
+        near = (IN_CHUNK,) if block * nest.element_bytes <= MAX_BLOCK_BYTES else ()
+        return (IN_REGISTERS, *near, *((AFTER_ALL,) if nest.epilogue_cycles else ()))
+
+
+@dataclass(frozen=True, order=True)
 class Part(Decision[LoopNest]):
     """Iterations of the innermost reduction loop that all of a chunk takes before the next ones.
 
-    0 sums in registers from the first iteration to the last. Otherwise the panel of a part stays in the first cache,
-    and the sums of a chunk wait in a block for the next part.
+    0 sums from the first iteration to the last. Otherwise the panel of a part stays in the first cache, and the sums
+    of a chunk wait in a block for the next part.
     """
 
     def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
-        if not nest.contraction:
-            return (0,)
-        width = chosen["lanes"] * chosen["vectors"]
-        block = width * chosen["chunk_blocks"] * prod(chosen[f"chunk_{k}"] for k in range(len(nest.outer)))
-        if block * nest.element_bytes > MAX_BLOCK_BYTES:
+        if not nest.contraction or chosen["finish"] != IN_CHUNK:
             return (0,)
         steps = nest.reductions[-1]
         useful = [d for d in divisors(steps) if LEAST_PART <= d < steps]
@@ -187,7 +199,7 @@ class UnrollReduction(Decision[LoopNest]):
             if interleaves(machine, accumulators(chosen) // chosen["vectors"], chosen["vectors"])
             else (1, 2, MOST_UNROLLED)
         )
-        return tuple(f for f in order if (chosen["part"] or nest.reductions[-1]) % f == 0)
+        return tuple(f for f in order if (chosen.get("part") or nest.reductions[-1]) % f == 0)
 
 
 @dataclass(frozen=True, order=True)
@@ -252,5 +264,6 @@ def space(nest: LoopNest) -> tuple[Decision[LoopNest], ...]:
     chunks = [Chunk("chunk_blocks", "blocks", "")]
     chunks += [Chunk(f"chunk_{k}", str(k), named.get(k, "")) for k in range(len(nest.outer))]
     return (Lanes("lanes"), Vectors("vectors"), PackOperand("pack"), *tiles, *chunks, ChannelsInside("channels_inside"),
-            PadInside("border"), *((SkipTaps("skip"),) if nest.skips else ()), Part("part"), UnrollReduction("unroll"),
+            PadInside("border"), *((SkipTaps("skip"),) if nest.skips else ()),
+            *((Finish("finish"), Part("part")) if nest.reductions else ()), UnrollReduction("unroll"),
             Prefetch("prefetch"), *((Stream("stream"),) if nest.streams else ()))  # fmt: skip

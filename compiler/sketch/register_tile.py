@@ -60,8 +60,8 @@ class RegisterTile(Kind[LoopNest]):
         operand = nest.packable
         pack = (Pack("pack", len(operand.shape) - 1, operand.shape[-2]),) if operand is not None else ()
         pad = (Pad("border", nest.border.sizes),) if nest.border is not None else ()
-        steps = (Block("lanes", "vectors"), *pack, *pad, Parallel(chunks))
-        accumulate = (Accumulate("part"),) if nest.contraction else ()
+        steps = (Block("lanes", "vectors"), *pack, *pad, Parallel(chunks, "finish"))
+        accumulate = (Accumulate("part", "finish"),) if nest.reductions else ()
         walk = (*accumulate, Walk(tiles, "channels_inside"))
         reduce = (Reduce("unroll", not nest.contraction),) if nest.reductions else ()
         return Sketch(self.name, nest.parallel, nest.reductions, (*steps, *walk, *reduce, Peel(tiles)))

@@ -3,14 +3,14 @@
     Block      channels become [blocks][vectors][lanes]
     Pack       an operand is copied into panels, some rows of one a chunk
     Pad        what the anchor reads gets its border, all of it or as much as a chunk reads
-    Parallel   the root's loops are cut into chunks for `scf.forall`; anchor and fill move inside
-    Accumulate a part of the reduction at a time, for all of a chunk
+    Parallel   the root's loops are cut into chunks for `scf.forall`; anchor and fill move inside, or have their own
+    Accumulate sums wait in a block of the chunk, perhaps a part of the reduction at a time
     Walk       loops over what a chunk has of one dimension, a register tile at a time
     Reduce     the anchor's reduction loops
     Peel       a last register tile that is not whole gets a kernel of its own
 
 The epilogue is the root: it is tiled down to the register tile, and the anchor and its fill are fused into every
-loop, so an accumulator is born, summed, finished and stored once.
+loop, so an accumulator is born, summed, finished and stored once. Or else it is computed later (`Finish`).
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from ansorc.dialect_passes.schedule.border import step_before
 from ansorc.dialect_passes.schedule.words import OP, match_attribute, match_ops, patterns, tile
 
 Values = Mapping[str, int]
+IN_REGISTERS, IN_CHUNK, AFTER_ALL = range(3)
+"""Where an epilogue is computed: with its register tile, when a chunk is summed, or in a parallel step of its own."""
 MAX_UNROLLED = 320
 """Most register-tile operations in an unrolled window: bounds the size of the code."""
 ROWS_AT_ONCE = 4
@@ -41,7 +43,7 @@ class Script(Stage):
     peeled: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     """Dims, and handles of the loops over them whose last register tile is not whole."""
     cached: bool = False
-    """Whether the anchor sums into a block of its chunk, and is tiled apart from its root."""
+    """Whether the anchor sums into memory, and is tiled apart from its root."""
 
 
 @dataclass(frozen=True, order=True)
@@ -123,35 +125,48 @@ class Parallel(Step):
     """Cut [blocks, outer...] into chunks."""
 
     chunks: tuple[str, ...]
+    finish: str = ""
+    """Where the root is computed; "": in the chunks of its anchor, if it has one."""
 
     def emit(self, values: Values, script: Script) -> None:
         """Tile by `scf.forall`, unless one chunk is everything."""
-        script.descend([values[name] for name in self.chunks], "forall")
+        sizes = [values[name] for name in self.chunks]
+        if values.get(self.finish) != AFTER_ALL:
+            script.descend(sizes, "forall")
+            return
+        handles = {"root": script.handles["anchor"], "fill": script.handles["fill"]}
+        sums = Stage(script.lines, "sums.", list(script.extents), ("fill",), handles)
+        results = script.apart("root")
+        sums.descend(sizes, "forall")
+        results.descend(sizes, "forall")
+        script.handles = {"anchor": sums.handles["root"], "fill": sums.handles["fill"], "root": results.handles["root"]}
+        script.extents, script.level, script.cached = sums.extents, sums.level, True
 
 
 @dataclass(frozen=True, order=True)
 class Accumulate(Step):
-    """Take a part of the reduction at a time, for all of a chunk; sums wait in a block of the chunk in between."""
+    """Let sums wait in a block of the chunk, all of them, or for the next part of the reduction."""
 
     steps: str
-    """Iterations of the innermost reduction loop in a part; 0: the whole reduction, in registers."""
+    """Iterations of the innermost reduction loop in a part; 0: the whole reduction."""
+    finish: str = ""
+    """Where the root is computed."""
 
     def emit(self, values: Values, script: Script) -> None:
         """Tile the anchor's reductions before its register tiles."""
+        if values[self.finish] != IN_CHUNK:
+            return
+        script.cached = True
+        # The block of sums is as large as a chunk, not a part of one as large as the result.
+        script.lines += [match_ops("%sums", "func.func"), patterns("%sums", "tensor.fold_tensor_empty")]
         if not values[self.steps]:
             return
         sizes = [*(1 if extent > 1 else 0 for extent in script.reductions[:-1]), values[self.steps]]
         loops = [f"%part{k}" for k, size in enumerate(sizes) if size]
         parallel = [0] * (len(script.extents) + 2)
-        script.lines += [
-            # The block of sums is as large as a chunk, not a part of one as large as the result.
-            match_ops("%sums", "func.func"),
-            patterns("%sums", "tensor.fold_tensor_empty"),
-            tile(script.handles["anchor"], "%part", loops, [*parallel, *sizes], "for"),
-        ]
+        script.lines.append(tile(script.handles["anchor"], "%part", loops, [*parallel, *sizes], "for"))
         script.handles["anchor"] = "%part"
         script.reductions = (*(1 for _ in sizes[:-1]), values[self.steps])
-        script.cached = True
 
 
 @dataclass(frozen=True, order=True)

@@ -19,7 +19,7 @@ def properties(nest: LoopNest, machine: Machine, values: Values) -> Properties:
     lanes, vectors, steps = values["lanes"], values["vectors"], max(1, nest.steps)
     blocks = nest.parallel[-1] // (lanes * vectors)
     width, unrolled = lanes * vectors, values["unroll"]
-    parts = steps // values["part"] if values["part"] else 1
+    parts = steps // values["part"] if values.get("part") else 1
     panel = steps // parts * width * nest.element_bytes if nest.contraction else 0
     window = prod(nest.reductions[:-1]) if nest.contraction else max(1, steps // unrolled)
     loads = stores = l2 = tiles = 0.0
@@ -28,8 +28,8 @@ def properties(nest: LoopNest, machine: Machine, values: Values) -> Properties:
     for size, times in analytic.tile_kinds(nest, values):
         rows, count = prod(size), times * blocks
         loads += count * steps * (rows + (width if nest.contraction else 0)) * nest.element_bytes
-        # Sums that wait for the next part are loaded and stored again.
-        stores += count * rows * width * nest.element_bytes * (2 * parts + 1 if parts > 1 else 1)
+        # Sums that wait for the next part, or for their epilogue, are loaded and stored again.
+        stores += count * rows * width * nest.element_bytes * (2 * parts + 1 if values.get("finish") else 1)
         tiles += times
         l2 += count * parts * (0 if panel <= 0.75 * machine.l1_bytes else panel)
         if size not in sizes:

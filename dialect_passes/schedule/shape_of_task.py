@@ -8,7 +8,6 @@ from mlir import ir
 from ansorc.dialect_passes.ir_walk import body, collect, indexing_maps, iterators, segments, shape
 from ansorc.dialect_passes.schedule.build_generic import generic
 
-
 LONG = 16
 """Steps of an innermost reduction that stays a loop."""
 

@@ -136,8 +136,9 @@ def settle(module: ir.Module) -> None:
     for function in functions(module):
         for op in collect(function, PLACE):
             skip = Skip(0, 0, *ir.DenseI64ArrayAttr(op.attributes["numbers"]))
-            for reader, position in list(_readers(op.results[0], _Position.whole(skip))):
-                _narrow(skip, reader, position)
+            readers = list(_readers(op.results[0], _Position.whole(skip)))
+            for _, position in readers:
+                _narrow(skip, readers, position)
         for op in collect(function, "linalg.generic"):
             known = [k for k, v in enumerate(op.operands) if not _is_place(v)]
             if len(known) < len(op.operands):
@@ -204,8 +205,11 @@ def _readers(value: ir.Value, position: _Position) -> Iterator[tuple[ir.Operatio
             yield user, position
 
 
-def _narrow(skip: Skip, anchor: ir.Operation, position: _Position) -> None:
-    """Change the bounds of the loop over taps around a tile of an anchor, if it is of one output and one tap."""
+def _narrow(skip: Skip, readers: Sequence[tuple[ir.Operation, _Position]], position: _Position) -> None:
+    """Change the bounds of the loop over taps around one of the tiles of an anchor, if it is of one output and one tap.
+
+    A loop around tiles of other outputs goes over all taps: where a chunk takes the reduction in parts.
+    """
     outputs, taps = position.starts
     loops = [v.owner.owner.operation for v in taps if isinstance(v, ir.Value) and isinstance(v.owner, ir.Block)]
     known = [v for v in taps if isinstance(v, int)]
@@ -213,6 +217,8 @@ def _narrow(skip: Skip, anchor: ir.Operation, position: _Position) -> None:
         return
     loop = loops[0]
     if loop.name != "scf.for" or [_number(v) for v in list(loop.operands)[:3]] != [0, skip.taps, 1]:
+        return
+    if any(p.starts != position.starts or p.sizes != position.sizes for r, p in readers if _is_inside(r, loop)):
         return
     moved = [_before(v, loop) for v in outputs if isinstance(v, ir.Value)]
     if any(v is None for v in moved):
@@ -230,6 +236,12 @@ def _narrow(skip: Skip, anchor: ir.Operation, position: _Position) -> None:
         values = [v for v in moved if v is not None]
         loop.operands[0] = affine.AffineMaxOp(ir.AffineMap.get(len(moved), 0, [zero, first]), values).result
         loop.operands[1] = affine.AffineMinOp(ir.AffineMap.get(len(moved), 0, [all_taps, end]), values).result
+
+
+def _is_inside(op: ir.Operation, loop: ir.Operation) -> bool:
+    while op != loop and op.parent is not None:
+        op = op.parent.operation
+    return op == loop
 
 
 def _number(value: ir.Value) -> int | None:
