@@ -22,8 +22,9 @@ from ansorc.compiler.sketch.properties import COMPILE_SECONDS, COMPILE_SECONDS_A
 
 NONE = -1.0
 DECIDED = (
-    "lanes", "vectors", "pack", "channels_inside", "border", "part", "unroll", "prefetch", "chunk_blocks",
-    "m", "rows", "tile_x", "tile_y", "input_channels", "output_blocks", "parts", "across", "along", "across_inside",
+    "lanes", "vectors", "pack", "channels_inside", "border", "skip", "finish", "part", "unroll", "prefetch", "stream",
+    "chunk_blocks", "m", "rows", "tile_x", "tile_y", "input_channels", "output_blocks", "parts", "across", "along",
+    "across_inside",
 )  # fmt: skip
 """Decisions that have a column of their own; those of numbered loops have columns by their place from the end."""
 NUMBERED = ("tile", "chunk", "block", "vectors")

@@ -28,7 +28,7 @@ def tasks(*workloads: Workload, target: Target = TARGET) -> list[SearchTask]:
 
 def invented_seconds(candidate: Candidate) -> float:
     """Return a time that has one best candidate, far from the analytic model's."""
-    wanted = {"lanes": 8, "vectors": 2, "unroll": 2, "chunk_blocks": 1, "prefetch": 16}
+    wanted = {"lanes": 8, "vectors": 2, "unroll": 2, "chunk_blocks": 1, "finish": 0, "prefetch": 16}
     off = sum(abs(log2((1 + v) / (1 + wanted.get(name, 3)))) for name, v in candidate.decisions)
     return 1e-4 * (1 + off)
 

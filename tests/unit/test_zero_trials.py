@@ -41,7 +41,7 @@ def task() -> SearchTask:
 def trees(task: SearchTask) -> Trees:
     """Taught times that one candidate has least of, far from the analytic model's."""
     (space,) = task.spaces
-    points = sample_points(task, 800, random.Random(1))
+    points = sample_points(task, 2000, random.Random(1))
     rows, cycles = features(space, [p.values for p in points], 1)
     seconds = np.array([invented_seconds(task.candidate(p)) for p in points])
     return train(rows, np.log2(seconds / cycles), np.ones(len(rows)))
