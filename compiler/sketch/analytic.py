@@ -23,6 +23,7 @@ from ansorc.compiler.sketch.cache_sets import CACHE_LINE
 from ansorc.compiler.sketch.decisions import (
     MOST_UNROLLED,
     accumulators,
+    column_bytes,
     divisors,
     interleaves,
     skipped,
@@ -30,7 +31,7 @@ from ansorc.compiler.sketch.decisions import (
 )
 from ansorc.compiler.sketch.kind import Decision, Values
 from ansorc.compiler.sketch.loop_nest import LoopNest
-from ansorc.compiler.sketch.steps import AFTER_ALL
+from ansorc.compiler.sketch.steps import AFTER_ALL, BEFORE_ALL
 from ansorc.dialect_passes.schedule.border import Border
 from ansorc.dialect_passes.schedule.machine import Machine
 
@@ -104,7 +105,7 @@ def choose(nest: LoopNest, machine: Machine) -> tuple[dict[str, int], float] | N
     if best is None:
         return None
     chosen = best[3]
-    for name in ("skip", "finish", "part", "unroll", "prefetch", "stream"):
+    for name in ("columns", "skip", "finish", "part", "unroll", "prefetch", "stream"):
         if name in decisions:
             chosen[name] = decisions[name].default(nest, machine, chosen)
     return chosen, best[0]
@@ -195,7 +196,7 @@ def _chunk(extents: list[int], order: list[int], tiles: Values, wanted: int) -> 
 
 
 def estimate(nest: LoopNest, machine: Machine, values: Values) -> Cost:
-    """Estimate a candidate; `values` may lack `skip`, `finish`, `unroll`, `prefetch` and `stream`."""
+    """Estimate a candidate; `values` may lack `columns`, `skip`, `finish`, `unroll`, `prefetch` and `stream`."""
     lanes, vectors = values["lanes"], values["vectors"]
     blocks = nest.parallel[-1] // (lanes * vectors)
     steps = max(1, nest.steps)
@@ -230,7 +231,17 @@ def estimate(nest: LoopNest, machine: Machine, values: Values) -> Cost:
         tile = nest.border.tile([*(values[f"chunk_{k}"] for k in range(len(nest.outer))), channels, *nest.reductions])
         chunks = chunk_count(nest, values) if values.get("border") else 0
         arithmetic += border_cycles(nest.border, prod(tile) * nest.element_bytes, chunks)
+    if values.get("columns"):
+        arithmetic += _column_cycles(nest, values)
     return Cost(arithmetic, l2, memory)
+
+
+def _column_cycles(nest: LoopNest, values: Values) -> float:
+    size = column_bytes(nest, nest.outer)
+    if values["columns"] == BEFORE_ALL:
+        return PACK_CYCLES + size * (2 / PACK_BYTES_A_CYCLE + 1 / MEMORY_BYTES_A_CYCLE)
+    times = nest.parallel[-1] // (values["lanes"] * values["vectors"] * values["chunk_blocks"])
+    return chunk_count(nest, values) * BORDER_CYCLES + times * size * 2 / PACK_BYTES_A_CYCLE
 
 
 def border_cycles(border: Border, tile: int, chunks: int) -> float:

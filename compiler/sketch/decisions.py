@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import gcd, prod
 
 from ansorc.compiler.sketch.kind import Decision, Values
 from ansorc.compiler.sketch.loop_nest import LoopNest
-from ansorc.compiler.sketch.steps import AFTER_ALL, IN_CHUNK, IN_REGISTERS, MAX_UNROLLED
+from ansorc.compiler.sketch.steps import AFTER_ALL, BEFORE_ALL, DIRECT, IN_CHUNK, IN_REGISTERS, MAX_UNROLLED
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.skip_taps import Skip
 
@@ -123,6 +124,19 @@ class PadInside(Decision[LoopNest]):
 
 
 @dataclass(frozen=True, order=True)
+class CopyColumns(Decision[LoopNest]):
+    """Whether windows are copied into columns (im2col): not, in each chunk (1), or in a parallel step before (2)."""
+
+    role = "algorithm"
+
+    def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
+        whole = all(chosen[f"chunk_{k}"] == e for k, e in enumerate(nest.outer))
+        one = whole and chosen["chunk_blocks"] == extent(nest, chosen, "blocks")
+        fits = column_bytes(nest, [chosen[f"chunk_{k}"] for k in range(len(nest.outer))]) <= MAX_BLOCK_BYTES
+        return (DIRECT, *((IN_CHUNK,) if fits and not one else ()), BEFORE_ALL)
+
+
+@dataclass(frozen=True, order=True)
 class SkipTaps(Decision[LoopNest]):
     """Whether taps that lie in a border of zeros are left out (1), where register tiles are of one output there."""
 
@@ -219,6 +233,12 @@ def skipped(nest: LoopNest, chosen: Values) -> list[Skip]:
     return [s for s in nest.skips if chosen.get(f"tile_{s.loop}", 1) == 1]
 
 
+def column_bytes(nest: LoopNest, outer: Sequence[int]) -> int:
+    """Return the bytes of the columns of so many iterations of each outer loop."""
+    positions, window = nest.columns
+    return prod(outer[k] for k in positions) * prod(nest.reductions[k] for k in window) * nest.element_bytes
+
+
 def accumulators(chosen: Values) -> int:
     """Return how many vector registers a register tile sums in."""
     return chosen["vectors"] * prod(v for name, v in chosen.items() if name.startswith("tile_"))
@@ -264,6 +284,7 @@ def space(nest: LoopNest) -> tuple[Decision[LoopNest], ...]:
     chunks = [Chunk("chunk_blocks", "blocks", "")]
     chunks += [Chunk(f"chunk_{k}", str(k), named.get(k, "")) for k in range(len(nest.outer))]
     return (Lanes("lanes"), Vectors("vectors"), PackOperand("pack"), *tiles, *chunks, ChannelsInside("channels_inside"),
-            PadInside("border"), *((SkipTaps("skip"),) if nest.skips else ()),
+            PadInside("border"),
+            *((CopyColumns("columns"),) if nest.windows else ()), *((SkipTaps("skip"),) if nest.skips else ()),
             *((Finish("finish"), Part("part")) if nest.reductions else ()), UnrollReduction("unroll"),
             Prefetch("prefetch"), *((Stream("stream"),) if nest.streams else ()))  # fmt: skip

@@ -12,10 +12,10 @@ from math import prod
 from mlir import ir
 
 from ansorc.dialect_passes import pitch
-from ansorc.dialect_passes.ir_walk import indexing_maps, segments, shape
+from ansorc.dialect_passes.ir_walk import indexing_maps, iterators, mentions, segments, shape
 from ansorc.dialect_passes.schedule.block_channels import constant_arguments
 from ansorc.dialect_passes.schedule.border import Border, border_of
-from ansorc.dialect_passes.schedule.shape_of_task import TaskShape, inputs_used
+from ansorc.dialect_passes.schedule.shape_of_task import TaskShape, inputs_used, loop_extents
 from ansorc.dialect_passes.schedule.skip_taps import Skip, skips_of
 
 FUNCTION_CYCLES, OPERATION_CYCLES = 10.0, 0.5
@@ -56,6 +56,8 @@ class LoopNest:
     """Of what the anchor reads first, where the task pads it."""
     skips: tuple[Skip, ...] = ()
     """Loops that may leave out taps which lie in a border of zeros."""
+    windows: bool = False
+    """Whether products read windows: what is read first moves with loops and with taps in one dim."""
     streams: bool = False
     """Whether the result may be written past the caches: it is large, and its rows are whole cache lines."""
 
@@ -112,6 +114,13 @@ class LoopNest:
         return tuple(s for s in found if s[2] <= self.reductions[s[1]])
 
     @cached_property
+    def columns(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Which outer loops move what is read first, and which reductions: the dims of its windows as columns."""
+        count, strides = len(self.parallel), self.operands[0].strides
+        taps = tuple(k for k in range(len(self.reductions)) if strides[count + k])
+        return tuple(k for k in range(count) if strides[k]), taps
+
+    @cached_property
     def steps(self) -> int:
         """Iterations of the reduction loops together."""
         return prod(self.reductions)
@@ -130,8 +139,15 @@ def loop_nest(function: ir.Operation, task: TaskShape) -> LoopNest:
     return LoopNest(
         task.parallel, task.reductions, tuple(operands), width, task.contraction, body_cycles(task.root),
         border_of(task.anchor) if task.anchor is not None else None,
-        skips_of(function, task) if task.contraction else (), _streams(function, task),
+        skips_of(function, task) if task.contraction else (), task.contraction and _reads_windows(op),
+        _streams(function, task),
     )  # fmt: skip
+
+
+def _reads_windows(anchor: ir.Operation) -> bool:
+    m, kinds, extents = indexing_maps(anchor)[0], iterators(anchor), loop_extents(anchor)
+    moved = [{kinds[d] for d in range(m.n_dims) if extents[d] > 1 and mentions(e, {d})} for e in m.results]
+    return any(len(kinds) > 1 for kinds in moved)
 
 
 def _streams(function: ir.Operation, task: TaskShape) -> bool:

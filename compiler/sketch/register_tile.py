@@ -17,10 +17,10 @@ from ansorc.compiler.sketch.decisions import space
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
 from ansorc.compiler.sketch.loop_nest import LoopNest, loop_nest
 from ansorc.compiler.sketch.properties import Properties
-from ansorc.compiler.sketch.steps import Accumulate, Block, Pack, Pad, Parallel, Peel, Reduce, Script, Walk
+from ansorc.compiler.sketch.steps import Accumulate, Block, Columns, Pack, Pad, Parallel, Peel, Reduce, Script, Walk
 from ansorc.dialect_passes.ir_walk import collect, indexing_maps, shape
 from ansorc.dialect_passes.lower import prefetch, streaming
-from ansorc.dialect_passes.schedule import block_channels, border, pack_operand, skip_taps
+from ansorc.dialect_passes.schedule import block_channels, border, columns, pack_operand, skip_taps
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import TaskShape, analyse, loop_extents
@@ -34,7 +34,7 @@ class RegisterTile(Kind[LoopNest]):
     few_streams = True
     keeps_numbers = True
     prepared = ("lanes", "vectors", "pack", "border", "prefetch")
-    sometimes = ("skip", "stream")
+    sometimes = ("columns", "skip", "stream")
 
     def describe(self, function: ir.Operation) -> LoopNest:
         task = analyse(function)
@@ -61,6 +61,9 @@ class RegisterTile(Kind[LoopNest]):
         pack = (Pack("pack", len(operand.shape) - 1, operand.shape[-2]),) if operand is not None else ()
         pad = (Pad("border", nest.border.sizes),) if nest.border is not None else ()
         steps = (Block("lanes", "vectors"), *pack, *pad, Parallel(chunks, "finish"))
+        if nest.windows:
+            positions, window = nest.columns
+            steps = (*steps, Columns("columns", tuple(nest.outer[k] for k in positions), len(window)))
         accumulate = (Accumulate("part", "finish"),) if nest.reductions else ()
         walk = (*accumulate, Walk(tiles, "channels_inside"))
         reduce = (Reduce("unroll", not nest.contraction),) if nest.reductions else ()
@@ -101,6 +104,8 @@ class RegisterTile(Kind[LoopNest]):
         packings = block_channels.run(function, lanes, vectors)
         if values["pack"]:
             pack_operand.run(function)
+        if values.get("columns"):
+            columns.run(function)
         border.put_off(function, inside=bool(values["border"]))
         if values["prefetch"]:
             prefetch.mark(function, panels(function, packings), values["prefetch"] * vectors * lanes)

@@ -4,6 +4,7 @@
     Pack       an operand is copied into panels, some rows of one a chunk
     Pad        what the anchor reads gets its border, all of it or as much as a chunk reads
     Parallel   the root's loops are cut into chunks for `scf.forall`; anchor and fill move inside, or have their own
+    Columns    the windows that the anchor reads are copied one behind the other, in each chunk or before
     Accumulate sums wait in a block of the chunk, perhaps a part of the reduction at a time
     Walk       loops over what a chunk has of one dimension, a register tile at a time
     Reduce     the anchor's reduction loops
@@ -21,12 +22,15 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ansorc.compiler.sketch.stage import Stage
-from ansorc.dialect_passes.schedule.border import step_before
-from ansorc.dialect_passes.schedule.words import OP, match_attribute, match_ops, patterns, tile
+from ansorc.dialect_passes.schedule import columns
+from ansorc.dialect_passes.schedule.border import chunks_of_step, step_before
+from ansorc.dialect_passes.schedule.words import OP, fuse, match_attribute, match_ops, patterns, tile
 
 Values = Mapping[str, int]
 IN_REGISTERS, IN_CHUNK, AFTER_ALL = range(3)
 """Where an epilogue is computed: with its register tile, when a chunk is summed, or in a parallel step of its own."""
+DIRECT, BEFORE_ALL = 0, 2
+"""Where windows are copied into columns, if not in each chunk: nowhere, or in a parallel step before."""
 MAX_UNROLLED = 320
 """Most register-tile operations in an unrolled window: bounds the size of the code."""
 ROWS_AT_ONCE = 4
@@ -42,6 +46,8 @@ class Script(Stage):
     reductions: tuple[int, ...] = ()
     peeled: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     """Dims, and handles of the loops over them whose last register tile is not whole."""
+    chunks: str = ""
+    """The handle of the loop over chunks of the anchor; "": one is everything."""
     cached: bool = False
     """Whether the anchor sums into memory, and is tiled apart from its root."""
 
@@ -132,15 +138,42 @@ class Parallel(Step):
         """Tile by `scf.forall`, unless one chunk is everything."""
         sizes = [values[name] for name in self.chunks]
         if values.get(self.finish) != AFTER_ALL:
-            script.descend(sizes, "forall")
+            script.chunks = script.descend(sizes, "forall")
             return
         handles = {"root": script.handles["anchor"], "fill": script.handles["fill"]}
         sums = Stage(script.lines, "sums.", list(script.extents), ("fill",), handles)
         results = script.apart("root")
-        sums.descend(sizes, "forall")
+        script.chunks = sums.descend(sizes, "forall")
         results.descend(sizes, "forall")
         script.handles = {"anchor": sums.handles["root"], "fill": sums.handles["fill"], "root": results.handles["root"]}
         script.extents, script.level, script.cached = sums.extents, sums.level, True
+
+
+@dataclass(frozen=True, order=True)
+class Columns(Step):
+    """Copy windows into columns; the copy is made before the script (see `columns`)."""
+
+    where: str
+    positions: tuple[int, ...]
+    """Extents of the loops that move the windows: the first dims of the columns."""
+    window: int
+    """Dims behind them: taps, and the channels last."""
+
+    def emit(self, values: Values, script: Script) -> None:
+        """Compute what a chunk reads inside of it, or all columns in a parallel step of their own."""
+        where, rank = values.get(self.where), len(self.positions) + self.window
+        if not where:
+            return
+        copy = "%columns0"
+        script.lines.append(match_attribute(copy, columns.MARK))
+        if where == IN_CHUNK:
+            script.lines.append(fuse(copy, "%columns1", script.chunks, "%chunks"))
+            copy = "%columns1"
+        elif cut := chunks_of_step([*self.positions, *[1] * self.window]):
+            script.lines.append(tile(copy, "%columns1", ["%columns"], cut, "forall"))
+            copy = "%columns1"
+        loops = [f"%column{k}" for k in range(rank - 1)]
+        script.lines.append(tile(copy, "%columns2", loops, [1] * (rank - 1), "for"))
 
 
 @dataclass(frozen=True, order=True)
@@ -246,6 +279,6 @@ def peel(loop: str, number: int) -> list[str]:
 
 
 STEPS: dict[str, type[Step]] = {
-    step.__name__: step for step in (Block, Pack, Pad, Parallel, Accumulate, Walk, Reduce, Peel)
+    step.__name__: step for step in (Block, Pack, Pad, Parallel, Columns, Accumulate, Walk, Reduce, Peel)
 }
 """Steps by the name that JSON has."""

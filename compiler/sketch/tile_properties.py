@@ -23,7 +23,7 @@ def properties(nest: LoopNest, machine: Machine, values: Values) -> Properties:
     panel = steps // parts * width * nest.element_bytes if nest.contraction else 0
     window = prod(nest.reductions[:-1]) if nest.contraction else max(1, steps // unrolled)
     loads = stores = l2 = tiles = 0.0
-    code = KERNEL_BYTES + PACK_CODE_BYTES * values["pack"]
+    code = KERNEL_BYTES + PACK_CODE_BYTES * (values["pack"] + bool(values.get("columns")))
     sizes: set[tuple[int, ...]] = set()
     for size, times in analytic.tile_kinds(nest, values):
         rows, count = prod(size), times * blocks

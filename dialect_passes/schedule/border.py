@@ -114,14 +114,19 @@ def made_later(value: ir.Value, low: Sequence[int], sizes: Sequence[int], around
 
 def step_before(sizes: Sequence[int]) -> list[str]:
     """Return the lines of a script that cut the step before into chunks; `sizes` are those of the padded tensor."""
+    cut = chunks_of_step(sizes)
+    if not cut:
+        return []
+    return [match_attribute("%border0", STEP), tile("%border0", "%border1", ["%borders"], cut, "forall")]
+
+
+def chunks_of_step(sizes: Sequence[int]) -> list[int]:
+    """Return the tile sizes that cut a copy of so many elements into a few chunks; none where there is one."""
     cut, chunks = [0] * len(sizes), 1
     for k, size in enumerate(sizes[:-1]):
         if chunks < CHUNKS and size > 1:
             cut[k], chunks = 1, chunks * size
-    if chunks == 1:
-        return []
-    cut = cut[: max(k for k, c in enumerate(cut) if c) + 1]
-    return [match_attribute("%border0", STEP), tile("%border0", "%border1", ["%borders"], cut, "forall")]
+    return cut[: max((k for k, c in enumerate(cut) if c), default=-1) + 1]
 
 
 def settle(module: ir.Module) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,17 +12,21 @@ import onnx
 from ansorc.compiler.driver import read, to_tasks
 from ansorc.compiler.measure import runnable, spaces_of_task
 from ansorc.compiler.options import Options
-from ansorc.compiler.sketch.candidate import from_json
+from ansorc.compiler.sketch.candidate import Candidate, from_json
+from ansorc.compiler.sketch.kind import TaskSpace
 from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
 
 OPTIONS = Options(use_cache=False)
 MACHINE = machine_of(OPTIONS.target)
 
 
-def compared(model: onnx.ModelProto, kind: str, draws: int = 4, tolerance: float = 0.0) -> int:
+def compared(
+    model: onnx.ModelProto, kind: str, draws: int = 4, tolerance: float = 0.0, wanted: Mapping[str, int] | None = None
+) -> int:
     """Compile the default and random candidates of all tasks that a kind fits; return how many gave the same numbers.
 
-    They may differ from those of plain loops by `tolerance` times the largest.
+    They may differ from those of plain loops by `tolerance` times the largest. Only candidates that have the `wanted`
+    decisions count, to which those drawn are changed.
     """
     generator, found = random.Random(0), 0
     for text in to_tasks(read(model, OPTIONS), OPTIONS).code.values():
@@ -32,7 +38,8 @@ def compared(model: onnx.ModelProto, kind: str, draws: int = 4, tolerance: float
             expected = plain.run(arguments)
             choice = space.choose()
             assert choice is not None
-            for candidate in {choice.candidate, *(space.sample(generator) for _ in range(draws))} - {None}:
+            drawn = (choice.candidate, *(space.sample(generator) for _ in range(draws)))
+            for candidate in {changed(space, c, wanted or {}) for c in drawn if c is not None} - {None}:
                 assert candidate is not None
                 assert space.illegal(candidate) is None
                 assert from_json(candidate.to_json()) == candidate
@@ -41,3 +48,11 @@ def compared(model: onnx.ModelProto, kind: str, draws: int = 4, tolerance: float
                 assert np.all(np.abs(actual - expected) <= tolerance * most), candidate.values
                 found += 1
     return found
+
+
+def changed(space: TaskSpace[Any], candidate: Candidate, wanted: Mapping[str, int]) -> Candidate | None:
+    """Return a legal candidate that is near to another one, and has the wanted decisions; None where none is."""
+    values = space.nearest({**candidate.values, **wanted})
+    if values is None or any(values.get(name) != value for name, value in wanted.items()):
+        return None
+    return Candidate(space.sketch, tuple(values.items()))

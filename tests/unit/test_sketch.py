@@ -236,27 +236,6 @@ def test_a_reduction_in_parts_sums_the_same(model: onnx.ModelProto) -> None:
     assert found
 
 
-@pytest.mark.parametrize("name", ["conv 3x3 stride 2", "conv 3x3 of vectors", "depthwise"])
-def test_an_epilogue_is_computed_where_the_candidate_says(name: str) -> None:
-    """In registers, in the chunk, or in a parallel step of its own; the script has as many, and the result is equal."""
-    options, generator, steps = Options(), random.Random(4), dict[int, set[int]]()
-    for text, whole in tasks_with_spaces(MODELS[name], options):
-        if whole.kind.name != "register-tile" or not whole.nest.epilogue_cycles:
-            continue
-        plain = runnable(text, compile_task(TaskJob(text, "linalg", "object", options.target, unscheduled=True)))
-        arguments = plain.random_arguments(np.random.default_rng(1))
-        expected = plain.run(arguments)
-        drawn = [c for c in (whole.sample(generator) for _ in range(60)) if c is not None]
-        for where in range(3):
-            for candidate in [c for c in drawn if c.values["finish"] == where and not c.values["part"]][:4]:
-                made = compile_task(TaskJob(text, "linalg", "object", options.target, candidate=candidate))
-                result = runnable(text, made).run(arguments, threads=2)
-                assert abs(result - expected).max() <= 2e-7 * (4 + whole.nest.steps) * abs(expected).max()
-                steps.setdefault(where, set()).add(made.transform.count("tile_using_forall"))
-    assert max(steps[0]) < max(steps[2])
-    assert max(steps[0]) == max(steps[1])
-
-
 def test_operands_far_apart_in_memory_are_packed() -> None:
     far, near, weight = (
         LoopNest(
