@@ -57,7 +57,7 @@ class LoopNest:
     skips: tuple[Skip, ...] = ()
     """Loops that may leave out taps which lie in a border of zeros."""
     windows: bool = False
-    """Whether products read windows: what is read first moves with loops and with taps in one dim."""
+    """Whether products read windows that channels share: what is read first moves with loops and taps in one dim."""
     streams: bool = False
     """Whether the result may be written past the caches: it is large, and its rows are whole cache lines."""
 
@@ -146,6 +146,9 @@ def loop_nest(function: ir.Operation, task: TaskShape) -> LoopNest:
 
 def _reads_windows(anchor: ir.Operation) -> bool:
     m, kinds, extents = indexing_maps(anchor)[0], iterators(anchor), loop_extents(anchor)
+    channel = kinds.count("parallel") - 1
+    if any(mentions(e, {channel}) for e in m.results):
+        return False
     moved = [{kinds[d] for d in range(m.n_dims) if extents[d] > 1 and mentions(e, {d})} for e in m.results]
     return any(len(kinds) > 1 for kinds in moved)
 
