@@ -77,7 +77,7 @@ class KernelFacts:
             for k, p in raw["packings"].items()
         }
         made = tuple(Section(s["name"], s["chunks"]) for s in raw["sections"])
-        return KernelFacts(raw["kind"], packings, made, tuple(raw["scratch"]), raw["products"])
+        return KernelFacts(raw["kind"], packings, made, tuple(raw["scratch"]), raw.get("products", False))
 
 
 def context() -> ir.Context:

@@ -23,7 +23,9 @@ from ansorc.compiler.sketch.cache_sets import CACHE_LINE
 from ansorc.compiler.sketch.decisions import (
     MOST_UNROLLED,
     accumulators,
+    chunk_of,
     column_bytes,
+    crossing,
     divisors,
     interleaves,
     skipped,
@@ -32,7 +34,7 @@ from ansorc.compiler.sketch.decisions import (
 from ansorc.compiler.sketch.kind import Decision, Values
 from ansorc.compiler.sketch.loop_nest import LoopNest
 from ansorc.compiler.sketch.steps import AFTER_ALL, BEFORE_ALL
-from ansorc.dialect_passes.schedule.border import Border
+from ansorc.dialect_passes.schedule.border import WHERE_NEEDED, Border
 from ansorc.dialect_passes.schedule.machine import Machine
 
 MAX_CHUNKS = 64
@@ -227,10 +229,10 @@ def estimate(nest: LoopNest, machine: Machine, values: Values) -> Cost:
         # Most panels are read by another core than the one that wrote them.
         arithmetic += PACK_CYCLES + nest.packable.size * (2 / PACK_BYTES_A_CYCLE + 1 / MEMORY_BYTES_A_CYCLE)
     if nest.border is not None:
-        channels = lanes * vectors * values["chunk_blocks"]
-        tile = nest.border.tile([*(values[f"chunk_{k}"] for k in range(len(nest.outer))), channels, *nest.reductions])
+        tile = nest.border.tile(chunk_of(nest, values))
         chunks = chunk_count(nest, values) if values.get("border") else 0
-        arithmetic += border_cycles(nest.border, prod(tile) * nest.element_bytes, chunks)
+        share = crossing(nest, values) if values.get("border") == WHERE_NEEDED else 1
+        arithmetic += share * border_cycles(nest.border, prod(tile) * nest.element_bytes, chunks)
     if values.get("columns"):
         arithmetic += _column_cycles(nest, values)
     return Cost(arithmetic, l2, memory)

@@ -10,6 +10,7 @@ from math import gcd, prod
 from ansorc.compiler.sketch.kind import Decision, Values
 from ansorc.compiler.sketch.loop_nest import LoopNest
 from ansorc.compiler.sketch.steps import AFTER_ALL, BEFORE_ALL, DIRECT, IN_CHUNK, IN_REGISTERS, MAX_UNROLLED
+from ansorc.dialect_passes.schedule.border import EACH_CHUNK, STEP_BEFORE, WHERE_NEEDED
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.skip_taps import Skip
 
@@ -25,6 +26,8 @@ LEAST_PART = 32
 PARTS = (128, 256, 512)
 MAX_BLOCK_BYTES = 256 << 10
 """Largest block of sums of a chunk, and largest padded tile: they lie on the stack of a thread."""
+MAX_ROOM = 512 << 10
+"""Largest room for a padded tile whose rows lie as far apart as those of the input; little of it is touched."""
 BROADCAST_BYTES = 64
 """Vectors of so many bytes are multiplied by a number in memory, which takes no register."""
 
@@ -108,19 +111,21 @@ class ChannelsInside(Decision[LoopNest]):
 
 @dataclass(frozen=True, order=True)
 class PadInside(Decision[LoopNest]):
-    """Whether each chunk pads what it reads (1), or a parallel step before pads all of it (0)."""
+    """Who pads: each chunk what it reads (1), those alone that read a border (2), or a parallel step before (0)."""
 
     role = "location"
 
     def options(self, nest: LoopNest, machine: Machine, chosen: Values) -> tuple[int, ...]:
         border = nest.border
         if border is None:
-            return (0,)
-        channels = chosen["lanes"] * chosen["vectors"] * chosen["chunk_blocks"]
-        chunk = [*(chosen[f"chunk_{k}"] for k in range(len(nest.outer))), channels]
-        tile = border.tile([*chunk, *nest.reductions])
+            return (STEP_BEFORE,)
+        tile = border.tile(chunk_of(nest, chosen))
         fits = prod(tile) * border.element_bytes <= MAX_BLOCK_BYTES
-        return (1, 0) if fits and chunk != list(nest.parallel) else (0,)
+        if not fits or chunk_of(nest, chosen) == [*nest.parallel, *nest.reductions]:
+            return (STEP_BEFORE,)
+        room = border.room(tile)
+        apart = room is not None and room <= MAX_ROOM and crossing(nest, chosen) < 1
+        return (EACH_CHUNK, *((WHERE_NEEDED,) if apart else ()), STEP_BEFORE)
 
 
 @dataclass(frozen=True, order=True)
@@ -226,6 +231,21 @@ class Prefetch(Decision[LoopNest]):
         if not nest.reads_weights:
             return (0,)
         return (16, 0, 4, 64) if prod(nest.outer) < OFTEN_READ else (0, 4, 16, 64)
+
+
+def chunk_of(nest: LoopNest, chosen: Values) -> list[int]:
+    """Return the iterations of a chunk: of outer loops, channels, and reductions."""
+    channels = chosen["lanes"] * chosen["vectors"] * chosen["chunk_blocks"]
+    return [*(chosen[f"chunk_{k}"] for k in range(len(nest.outer))), channels, *nest.reductions]
+
+
+def crossing(nest: LoopNest, chosen: Values) -> float:
+    """Return which share of the chunks reads a border."""
+    assert nest.border is not None
+    chunk = chunk_of(nest, chosen)
+    # Channels move no dim that has a border.
+    loops = [*nest.outer, chunk[len(nest.outer)], *nest.reductions]
+    return nest.border.crossing(chunk, loops)
 
 
 def skipped(nest: LoopNest, chosen: Values) -> list[Skip]:

@@ -247,7 +247,7 @@ class Dot(Kind[Products]):
     def prepare(self, function: ir.Operation, values: Values) -> dict[int, Packing]:
         with function.context:
             packings = dot_product.run(function, dot_product.analyse_products(function), values["lanes"])
-        border.put_off(function, inside=bool(values["border"]))
+        border.put_off(function, values["border"])
         return packings
 
     def emit(self, candidate: Candidate) -> str:

@@ -106,7 +106,7 @@ class RegisterTile(Kind[LoopNest]):
             pack_operand.run(function)
         if values.get("columns"):
             columns.run(function)
-        border.put_off(function, inside=bool(values["border"]))
+        border.put_off(function, values["border"])
         if values["prefetch"]:
             prefetch.mark(function, panels(function, packings), values["prefetch"] * vectors * lanes)
         return packings

@@ -13,6 +13,7 @@ from math import gcd, prod
 from ansorc.compiler.sketch.cache_sets import WAY, ways
 from ansorc.compiler.sketch.kind import Values
 from ansorc.compiler.sketch.loop_nest import LoopNest
+from ansorc.dialect_passes.schedule.border import EACH_CHUNK
 from ansorc.dialect_passes.schedule.machine import Machine
 
 WINDOW_TILE_CYCLES = 8.0
@@ -56,12 +57,13 @@ def near_bytes(nest: LoopNest, machine: Machine, values: Values) -> float:
     rows = [c if k in nest.tileable[:1] else t for k, (c, t) in enumerate(zip(chunk, tile, strict=True))]
     together = blocks if values["channels_inside"] else 1
     chunks = prod(e // c for e, c in zip(nest.outer, chunk, strict=True))
-    if _stays(nest, machine, positions(nest, rows), width * together, weights * together):
+    room = _room(nest, machine, values, width)
+    if _stays(machine, room, positions(nest, rows), width * together, weights * together):
         return chunks * blocks * (positions(nest, chunk) * width + weights)
-    one_block = not values["channels_inside"] and _stays(nest, machine, positions(nest, tile), width, weights)
+    one_block = not values["channels_inside"] and _stays(machine, room, positions(nest, tile), width, weights)
     walked = rows if one_block else tile
     times = prod(-(-c // w) for c, w in zip(chunk, walked, strict=True))
-    line = width + (POSITION_BYTES if _sets(nest, machine, width) < positions(nest, rows) else 0)
+    line = width + (POSITION_BYTES if room < positions(nest, rows) else 0)
     return chunks * blocks * (times * positions(nest, walked) * line + weights)
 
 
@@ -76,12 +78,14 @@ def distinct(outputs: int, step: int, taps: int) -> int:
     return (outputs - 1) * min(step, taps) + taps
 
 
-def _stays(nest: LoopNest, machine: Machine, count: int, width: int, weights: int) -> bool:
+def _stays(machine: Machine, room: int, count: int, width: int, weights: int) -> bool:
     """Whether the first cache holds so many positions and the weights."""
-    return count * width + weights <= L1_SHARE * machine.l1_bytes and count <= L1_SHARE * _sets(nest, machine, width)
+    return count * width + weights <= L1_SHARE * machine.l1_bytes and count <= L1_SHARE * room
 
 
-def _sets(nest: LoopNest, machine: Machine, width: int) -> int:
+def _room(nest: LoopNest, machine: Machine, values: Values, width: int) -> int:
     """Return how many positions find room in the first cache: those that lie a power of two apart share its sets."""
     pitch = min((s for s in nest.operands[0].strides[: len(nest.outer)] if s), default=0)
+    if values.get("border") == EACH_CHUNK:
+        pitch = width * values["chunk_blocks"]  # what a chunk copies lies close together
     return WAY // gcd(pitch, WAY) * ways(machine) if pitch >= width else machine.l1_bytes

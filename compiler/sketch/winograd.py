@@ -295,7 +295,7 @@ class WinogradKind(Kind[SquareConvolution]):
             raise CannotBlock(
                 f"F({m}, {nest.window}) with {vectors} vectors of {lanes} lanes does not divide the channels"
             )
-        border.put_off(function, inside=bool(inside))
+        border.put_off(function, inside)
         skips = nest.skips if values.get("skip") else ()
         packings = winograd.run(function, task, nest, m, lanes, vectors, skips)
         if ahead:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from random_candidates import compared
 
 import ansorc
 from ansorc.compiler.driver import compile_model, read, to_tasks
@@ -19,7 +21,7 @@ from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.sketch.schedule_task import all_kinds
 from ansorc.compiler.target import parse_target
 from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
-from ansorc.dialect_passes.schedule.border import Border
+from ansorc.dialect_passes.schedule.border import WHERE_NEEDED, Border
 
 OPTIONS = Options()
 MACHINE = machine_of(parse_target("native"))
@@ -101,6 +103,44 @@ def test_every_place_of_the_border_gives_the_same(case: str) -> None:
         for candidate in candidates:
             made = compile_model(model, Options(candidates={name: candidate})).run({"x": x})["y"]
             assert abs(made - expected).max() <= 1e-5 * abs(expected).max(), candidate.to_json()
+
+
+IN_PLACE: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
+    "one dim": ({"spatial": (40,), "pads": (1, 1)}, (5,)),
+    "plain": ({"spatial": (16, 18), "pads": (1, 1, 1, 1)}, (4, 6)),
+    "strides": ({"spatial": (31, 24), "pads": (1, 1, 1, 1), "strides": (2, 2)}, (4, 3)),
+    "sides that differ": ({"spatial": (17, 21), "pads": (0, 2, 1, 0)}, (4, 7)),
+    "dilated": ({"spatial": (20, 20), "pads": (2, 2, 2, 2), "dilations": (2, 2)}, (5, 5)),
+    "groups": ({"spatial": (16, 16), "pads": (1, 1, 1, 1), "group": 4}, (4, 4)),
+    "depthwise": ({"spatial": (16, 16), "pads": (1, 1, 1, 1), "group": 32}, (4, 4)),
+    "three dims": ({"spatial": (8, 8, 8), "pads": (1, 1, 1, 1, 1, 1)}, (2, 2, 2)),
+    "few channels": ({"spatial": (32, 32), "pads": (1, 1, 1, 1), "channels": 3}, (8, 4)),
+}
+"""Convolutions, and outputs of a chunk, of which some read no border."""
+
+
+@pytest.mark.parametrize("case", IN_PLACE)
+def test_chunks_without_a_border_read_the_input_where_it_lies(case: str) -> None:
+    shape, chunk = IN_PLACE[case]
+    wanted = {"border": WHERE_NEEDED, **{f"chunk_{k + 1}": size for k, size in enumerate(chunk)}}
+    assert compared(convolution(**shape), "register-tile", 40, 1e-5, wanted) >= 2
+
+
+def test_what_lies_in_the_rows_of_a_larger_value_is_copied() -> None:
+    border = Border((0, 1, 0), (0, 1, 0), (1, 30, 8), ((1, 0, 0, 0, 0), (0, 2, 0, 1, 0), (0, 0, 0, 0, 1)), 4)
+    assert border.room([1, 11, 8]) == 11 * 8 * 4
+    assert replace(border, in_place=False).room([1, 11, 8]) is None
+    rows = Border((0, 0, 1, 0), (0, 0, 1, 0), (1, 9, 9, 8), ((0, 0),) * 4, 4)
+    assert rows.room([1, 3, 7, 8]) == 3 * 7 * 8 * 4
+    assert rows.room([1, 3, 9, 8]) is None  # of the input, a row is shorter
+
+
+def test_a_share_of_the_chunks_reads_a_border() -> None:
+    # 14 outputs that move by 2, windows of 3 in 30: the first chunk and the last read one.
+    border = Border((0, 1, 0), (0, 1, 0), (1, 30, 8), ((1, 0, 0, 0, 0), (0, 2, 0, 1, 0), (0, 0, 0, 0, 1)), 4)
+    assert border.crossing([1, 2, 8, 3, 8], [1, 14, 8, 3, 8]) == pytest.approx(1 / 7)
+    assert replace(border, high=(0, 3, 0)).crossing([1, 2, 8, 3, 8], [1, 14, 8, 3, 8]) == pytest.approx(2 / 7)
+    assert border.crossing([1, 14, 8, 3, 8], [1, 14, 8, 3, 8]) == 1
 
 
 @pytest.mark.parametrize(("case", "border"), [("plain", 0), ("plain", 1), ("three dims", 0)])

@@ -1,6 +1,7 @@
 // RUN: ansorc-opt --pipeline='ansorc-schedule{target=skylake-avx512}' %s | FileCheck %s
 // RUN: ansorc-opt --pipeline='ansorc-schedule{target=skylake-avx512},ansorc-bufferize,ansorc-lower{target=skylake-avx512}' %s | FileCheck %s --check-prefix=LOW
 
+// Of two chunks a row, each reads a border.
 // A graph's input: each chunk fills the borders that lie in what it reads, around a copy of what lies inside.
 // CHECK-LABEL: func.func @task(
 // CHECK-SAME: %[[X:[a-z0-9]+]]: tensor<1x28x28x{{[0-9x]+}}x16xf32>
