@@ -107,7 +107,10 @@ class Lanes(Decision[SquareConvolution]):
 
     def options(self, nest: SquareConvolution, machine: Machine, chosen: Values) -> tuple[int, ...]:
         most = gcd(nest.filters, nest.channels, machine.lanes(nest.element_bytes))
-        return tuple(sorted((d for d in divisors(most) if d >= LEAST_LANES), reverse=True))
+        # A result of one vector of one tile would be written without any loop, and then not where it belongs.
+        one_tile = prod(nest.lead) * prod(tiles_of(nest, chosen["m"])) == 1
+        fitting = (d for d in divisors(most) if d >= LEAST_LANES and not (one_tile and d == nest.filters))
+        return tuple(sorted(fitting, reverse=True))
 
 
 @dataclass(frozen=True, order=True)

@@ -17,6 +17,7 @@ from ansorc.compiler import kernel
 from ansorc.compiler.driver import compile_to_file
 from ansorc.compiler.measure import runnable
 from ansorc.compiler.options import Options
+from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.sketch.kind import TaskSpace
 from ansorc.compiler.sketch.winograd import WinogradKind, estimate
 from ansorc.compiler.sketch.winograd_step import footprint
@@ -102,6 +103,15 @@ def convolution(
     return graph_model(nodes, inputs, ["y"], values)
 
 
+def transposed(height: int, width: int) -> onnx.ModelProto:
+    return graph_model(
+        [helper.make_node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2], pads=[1, 1, 1, 1])],
+        {"x": np.random.default_rng(0).standard_normal((1, 16, height, width)).astype(np.float32)},
+        ["y"],
+        {"w": np.random.default_rng(1).standard_normal((16, 16, 4, 4)).astype(np.float32)},
+    )
+
+
 MODELS = {
     "whole tiles": convolution(16, 32, (12, 12)),
     "edges": convolution(32, 16, (14, 14), after="residual"),
@@ -110,12 +120,7 @@ MODELS = {
     "three dims": convolution(16, 16, (4, 6, 7)),
     "two taps": convolution(16, 32, (11, 11), window=2),
     "five taps": convolution(16, 16, (9, 10), window=5),
-    "phases": graph_model(
-        [helper.make_node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2], pads=[1, 1, 1, 1])],
-        {"x": np.random.default_rng(0).standard_normal((1, 16, 8, 8)).astype(np.float32)},
-        ["y"],
-        {"w": np.random.default_rng(1).standard_normal((16, 16, 4, 4)).astype(np.float32)},
-    ),
+    "phases": transposed(8, 8),
 }
 """The window of 2 leaves 12 rows of 11, as pads of 1 are on both sides."""
 
@@ -142,6 +147,26 @@ def test_random_candidates_compute_the_convolution(name: str) -> None:
             )
             found.add(candidate.values["rows"] > 0)
     assert found == ({False} if name in ("odd", "three dims", "five taps") else {True, False})
+
+
+def test_an_image_of_one_tile_is_written_where_it_belongs() -> None:
+    options = Options()
+    spaces = [(t, s) for t, s in tasks_with_spaces(transposed(6, 3), options) if s.kind.name == "winograd"]
+    assert spaces
+    for text, space in spaces:
+        plain = runnable(text, compile_task(TaskJob(text, "linalg", "object", options.target, unscheduled=True)))
+        arguments = plain.random_arguments(np.random.default_rng(1))
+        expected, choice = plain.run(arguments), space.choose()
+        assert choice is not None
+        for m in (2, 4, 6):
+            wanted = {"m": m, "rows": 0, "lanes": 16, "vectors": 1}
+            values = space.nearest({**choice.candidate.values, **wanted})
+            assert values is not None
+            assert values["m"] == m
+            candidate = Candidate(space.sketch, tuple(values.items()))
+            made = compile_task(TaskJob(text, "linalg", "object", options.target, candidate=candidate))
+            error = abs(runnable(text, made).run(arguments) - expected).max() / abs(expected).max()
+            assert error <= tolerance(16 * 4, amplification(m, 2))
 
 
 def space(lead: tuple[int, ...], size: int, channels: int, filters: int) -> TaskSpace[SquareConvolution]:
