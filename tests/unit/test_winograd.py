@@ -19,7 +19,8 @@ from ansorc.compiler.measure import runnable
 from ansorc.compiler.options import Options
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.sketch.kind import TaskSpace
-from ansorc.compiler.sketch.winograd import WinogradKind, estimate
+from ansorc.compiler.sketch.winograd import WinogradKind
+from ansorc.compiler.sketch.winograd_cost import estimate
 from ansorc.compiler.sketch.winograd_step import footprint
 from ansorc.compiler.task_job import TaskJob, compile_task
 from ansorc.dialect_passes.ir_walk import functions
