@@ -50,7 +50,7 @@ class Level:
 
     name: str
     size: int
-    """Bytes that it holds for all threads together; for memory, bytes that were read."""
+    """Bytes that it holds for all threads together; for memory, bytes that they read."""
     one_core: float
     all_cores: float
 
@@ -111,12 +111,11 @@ def measure_limits(
         read = both(reads(lambda n, c=cache, b=below: _working_set(c, b, min(n, c.cores))))
         levels.append(Level(cache.name, cache.size * math.ceil(threads / sharers), *read))
         below = cache.size
-    memory = _memory_bytes(below)
-    levels.append(Level("memory", memory, *both(reads(lambda n: memory // n))))
+    memory = _memory_bytes(below, threads)
+    levels.append(Level("memory", memory * threads, *both(reads(lambda n: memory))))
 
     def copies(n: int) -> list[Callable[[int], int]]:
-        half = memory // 2 // n
-        return [_partial(kernels.copy, kernels.buffer(half), kernels.buffer(half)) for _ in range(n)]
+        return [_partial(kernels.copy, kernels.buffer(memory // 2), kernels.buffer(memory // 2)) for _ in range(n)]
 
     copy = both(copies)
     step = empty_step(threads, duration, repeats)
@@ -151,9 +150,10 @@ def _working_set(cache: Cache, below: int, sharers: int) -> int:
     return max(min(cache.size // (2 * sharers), 8 * below), min(cache.size // sharers, 2 * below))
 
 
-def _memory_bytes(last_cache: int) -> int:
-    wanted = min(max(2 * last_cache, LEAST_MEMORY), MOST_MEMORY)
-    return min(wanted, psutil.virtual_memory().available // 4)
+def _memory_bytes(last_cache: int, threads: int) -> int:
+    """Choose bytes a thread: more than the last cache, as cores that a hypervisor calls neighbours may have two."""
+    wanted = min(max(2 * last_cache, LEAST_MEMORY), MOST_MEMORY // threads)
+    return min(wanted, psutil.virtual_memory().available // 4 // threads)
 
 
 def _partial(kernel: Callable[..., int], *arguments: object) -> Callable[[int], int]:
