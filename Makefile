@@ -26,9 +26,8 @@ types: venv ## pyright, strict
 lit: venv ## IR in, IR out: one file a pass
 	$(BIN)/lit -v tests/lit
 
-unit: venv ## pytest: side by side, then what measures or starts processes
-	$(BIN)/python -m pytest -q --durations=15 -m 'not alone' -n auto --maxprocesses 4 --dist loadfile
-	$(BIN)/python -m pytest -q --durations=15 -m alone
+unit: venv ## pytest
+	$(BIN)/python -m pytest -q --durations=15
 
 check: lint types lit unit ## all of the above
 

@@ -28,8 +28,6 @@ from ansorc.compiler.workers import Job, JobResult
 from ansorc.tools.tune_workloads import named
 from ansorc.tools.workloads import Dense
 
-pytestmark = pytest.mark.alone
-
 HERE = Path(__file__).parent
 
 

@@ -14,8 +14,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 import ansorc
 
-pytestmark = pytest.mark.alone
-
 PRELUDE = """
 import os, sys, threading
 import numpy as np

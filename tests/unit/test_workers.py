@@ -11,8 +11,6 @@ import pytest
 
 from ansorc.compiler.workers import Job, JobResult, run_jobs
 
-pytestmark = pytest.mark.alone
-
 HERE = Path(__file__).parent
 
 
