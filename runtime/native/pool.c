@@ -254,6 +254,10 @@ void ansorc_pool_run(const struct ansorc_step *steps, int64_t count, void *const
     if (steps[i].chunks > most) most = steps[i].chunks;
   if (threads > most) threads = (int)most;
   if (threads > ANSORC_MAX_THREADS) threads = ANSORC_MAX_THREADS;
+  /* The others leave with the last parallel step: its barrier is where the caller knows that they are done with `steps`,
+   * which may be gone once this returns. */
+  int64_t shared = count;
+  while (shared > 0 && steps[shared - 1].chunks <= 1) shared--;
   int idle = 0;
   if (threads <= 1 || !atomic_compare_exchange_strong(&pool.busy, &idle, 1)) {
     run_serially(steps, count, bases);
@@ -265,10 +269,11 @@ void ansorc_pool_run(const struct ansorc_step *steps, int64_t count, void *const
     /* More threads than cores: a spinning thread keeps the core from the one it waits for. */
     if (pool.cores == 0) pool.cores = ansorc_pool_cores();
     int fits = threads <= pool.cores;
-    pool.region = (struct region){steps, count, bases, threads, fits ? current_core() : -1,
+    pool.region = (struct region){steps, shared, bases, threads, fits ? current_core() : -1,
                                   fits ? SPIN_NS : 0};
     start_region(threads);
     walk(&pool.region, 0);
+    run_serially(steps + shared, count - shared, bases);
   } else {
     run_serially(steps, count, bases);
   }

@@ -13,6 +13,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import ansorc
+from ansorc.compiler.knobs import read_knobs
+from ansorc.compiler.target import parse_target
+from ansorc.runtime import linking
 
 PRELUDE = """
 import os, sys, threading
@@ -112,6 +115,33 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     for path in paths:
         model.save(path)
     return [str(path) for path in paths]
+
+
+STEPS_THAT_GO = """
+import ctypes, sys
+libc = ctypes.CDLL(None)
+run = ctypes.CDLL(sys.argv[1]).ansorc_timer_run
+run.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int, ctypes.c_int64]
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+for _ in range(200):
+    page = libc.mmap(None, 4096, 3, 0x22, -1, 0)  # private, anonymous, to read and write
+    gone = call(lambda bases, lo, hi: libc.munmap(page, 4096) and None)
+    table = (ctypes.c_int64 * 4).from_address(page)
+    table[:] = [ctypes.cast(libc.getpid, ctypes.c_void_p).value, 64, ctypes.cast(gone, ctypes.c_void_p).value, 1]
+    run(page, 2, None, 16, 1)
+"""
+"""Many threads take a parallel step, and the caller a last one, after which there are no steps any more."""
+
+
+def test_nobody_looks_at_steps_once_they_are_done() -> None:
+    triple = parse_target("native").triple
+    timer = linking.timer_library(linking.find_linker(triple, True), triple, read_knobs().cache_dir)
+    arguments = [sys.executable, "-c", STEPS_THAT_GO, str(timer)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 def _run(script: str, libraries: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
