@@ -200,7 +200,10 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def target_key(target: Target, *, cold: bool = False) -> str:
-    """Name a processor, and the state of its caches, as records do: times on one are no times on another."""
+def target_key(target: Target, *, cold: bool = False, imported: bool = False) -> str:
+    """Name a processor, and the state of its caches, as records do: times on one are no times on another.
+
+    Nor are times of another compiler's programs (`imported`) those of ours.
+    """
     digest = hashlib.sha256(f"{target.triple} {target.cpu} {target.features}".encode()).hexdigest()
-    return f"{target.cpu}-{target.vector_bits}-{digest[:12]}{'-cold' * cold}"
+    return f"{target.cpu}-{target.vector_bits}-{digest[:12]}{'-cold' * cold}{'-imported' * imported}"

@@ -9,6 +9,7 @@ import click
 
 from ansorc.compiler.records import exchange
 from ansorc.compiler.records.database import Record, Records
+from ansorc.tools import ansor_workloads
 from ansorc.tools.command_line import run
 
 FILE = click.Path(path_type=Path)
@@ -82,10 +83,30 @@ def export_lines(file: Path, lines: Path) -> None:
 @command.command("import")
 @click.argument("lines", type=FILE)
 @click.argument("file", type=FILE)
-def import_lines(lines: Path, file: Path) -> None:
-    """Add the trials of a file of JSON lines to FILE."""
+@click.option("--target", help="Of a log of Ansor: the processor it was measured on [default: what a line says].")
+@click.option("--threads", type=click.IntRange(min=1), help="Of a log of Ansor: threads that its programs ran on.")
+def import_lines(lines: Path, file: Path, target: str | None, threads: int | None) -> None:
+    """Add the trials of a file of JSON lines to FILE.
+
+    A log of the original Ansor (TVM's auto_scheduler, v0.2 to v0.6) is read, too, as data to train a cost model on:
+    each program as the candidate of ours that is most like it. Its times never choose a schedule.
+    """
+    if ansor_workloads.is_log(lines):
+        _import_log(lines, file, target, threads)
+        return
     with Records(file) as records:
         click.echo(f"{exchange.take(records, exchange.lines_of(lines), lines.name)} new trials in {file}")
+
+
+def _import_log(log: Path, file: Path, target: str | None, threads: int | None) -> None:
+    found = ansor_workloads.import_log(log, target, threads)
+    for reason, count in found.left_out.most_common():
+        click.echo(f"left out: {count} {reason}")
+    with Records(file) as records:
+        for task in found.tasks.values():
+            records.add_task(task.name, task.shape, task.flops, task.text)
+        new = exchange.take(records, found.records, log.name)
+    click.echo(f"{new} new programs of {len(found.tasks)} tasks in {file}, for `ansorc-tune train`")
 
 
 @command.command()

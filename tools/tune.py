@@ -235,8 +235,10 @@ def ship(models: tuple[Path, ...], records: str, output: Path, targets: tuple[st
 @click.option("--seed", type=int, default=0, show_default=True)
 def train(files: tuple[Path, ...], output: Path, targets: tuple[str, ...], hold_out: float, seed: int) -> None:
     """Train a cost model on records, and say how well it orders programs, and tasks, that it has not seen."""
-    machines = {target_key(t): machine_of(t) for t in map(parse_target, targets)}
-    programs = training.programs_of(files, machines)
+    named = list(map(parse_target, targets))
+    machines = {target_key(t): machine_of(t) for t in named}
+    imported = {target_key(t, imported=True): machine_of(t) for t in named}
+    programs = training.programs_of(files, machines | imported, imported)
     if not len(programs.seconds):
         raise UnusableRecordsError(files[0], f"nothing in it was measured for {' or '.join(targets)}")
     click.echo(f"{len(programs.seconds)} programs of {len(set(programs.groups))} tasks")

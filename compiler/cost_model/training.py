@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,9 +75,13 @@ class Accuracy:
         return f"{self.programs} programs: pairs {self.pairs:.3f}, recall@{TOP} {recall}, RMSE {self.rmse:.3f}"
 
 
-def programs_of(paths: Iterable[Path], machines: Mapping[str, Machine]) -> Programs:
-    """Read what was measured on targets (by their keys in records); raises UnusableRecordsError."""
+def programs_of(paths: Iterable[Path], machines: Mapping[str, Machine], imported: Container[str] = ()) -> Programs:
+    """Read what was measured on targets (by their keys in records); raises UnusableRecordsError.
+
+    Programs of `imported` targets are another compiler's: their times are scaled, all by the same, to those of ours.
+    """
     names, rows, cycles, seconds = list[str](), list[Array](), list[float](), list[float]()
+    foreign: list[bool] = []
     for path in paths:
         with Records(path, create=False) as records:
             tasks: dict[tuple[str, str], SearchTask] = {}
@@ -95,7 +99,17 @@ def programs_of(paths: Iterable[Path], machines: Mapping[str, Machine]) -> Progr
                 rows.append(row)
                 cycles.append(estimated)
                 seconds.append(record.seconds)
-    return Programs(np.array(names), np.array(rows).reshape(-1, len(NAMES)), np.array(cycles), np.array(seconds))
+                foreign.append(target in imported)
+    scaled = _scaled(np.array(seconds), np.array(cycles), np.array(foreign, bool))
+    return Programs(np.array(names), np.array(rows).reshape(-1, len(NAMES)), np.array(cycles), scaled)
+
+
+def _scaled(seconds: Array, cycles: Array, foreign: Array) -> Array:
+    """Return times, those of another compiler's programs as far from the estimates, in the median, as ours are."""
+    if foreign.all() or not foreign.any():
+        return seconds
+    ours, theirs = (float(np.median(seconds[mask] / cycles[mask])) for mask in (~foreign, foreign))
+    return np.where(foreign, seconds * ours / theirs, seconds)
 
 
 def fit(programs: Programs, seed: int = 0) -> Trees:
