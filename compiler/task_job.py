@@ -156,7 +156,7 @@ def _compile(job: TaskJob, kinds: tuple[str, ...]) -> TaskCode:
     if job.goal == "llvm":
         return TaskCode(facts, code.encode(), script)
     target = job.target
-    keep_register_tiles()
+    keep_register_tiles(target.triple)
     unroll = facts.kind in sketched()  # their inner loops are short; those of others are long, or copies
     reduce_strength = not (unroll and facts.products and sketched()[facts.kind].few_streams)
     where = (target.triple, target.cpu, target.features)

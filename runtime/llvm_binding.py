@@ -28,13 +28,14 @@ def _initialize() -> None:
     llvm.initialize_native_asmparser()
 
 
-@cache
-def keep_register_tiles() -> None:
-    """Order instructions before register allocation by pressure; for this whole process, so for workers only.
+def keep_register_tiles(triple: str) -> None:
+    """Order instructions before register allocation as suits a target; for this whole process, so for workers only.
 
     LLVM's default order for x86 starts a register tile's loads early, and spills accumulators of 28 registers in 32.
+    That by pressure crashes LLVM for AArch64 (docs/pitfalls.md).
     """
-    llvm.set_option("ansorc", "-pre-RA-sched=list-ilp")
+    order = "list-ilp" if triple.startswith("x86_64") else "default"
+    llvm.set_option("ansorc", f"-pre-RA-sched={order}")
 
 
 def _set_strength_reduction(on: bool) -> None:

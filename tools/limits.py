@@ -151,7 +151,10 @@ def _working_set(cache: Cache, below: int, sharers: int) -> int:
 
 
 def _memory_bytes(last_cache: int, threads: int) -> int:
-    """Choose bytes a thread: more than the last cache, as cores that a hypervisor calls neighbours may have two."""
+    """Choose bytes a thread: more than the last cache, as cores that a hypervisor calls neighbours may have two.
+
+    On many cores it is less, and only all of them together read more than one last cache holds.
+    """
     wanted = min(max(2 * last_cache, LEAST_MEMORY), MOST_MEMORY // threads)
     return min(wanted, psutil.virtual_memory().available // 4 // threads)
 

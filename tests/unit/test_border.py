@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -133,6 +134,20 @@ def test_what_lies_in_the_rows_of_a_larger_value_is_copied() -> None:
     rows = Border((0, 0, 1, 0), (0, 0, 1, 0), (1, 9, 9, 8), ((0, 0),) * 4, 4)
     assert rows.room([1, 3, 7, 8]) == 3 * 7 * 8 * 4
     assert rows.room([1, 3, 9, 8]) is None  # of the input, a row is shorter
+
+
+def test_an_argument_that_lies_apart_is_copied() -> None:
+    """Of rows with gaps between them, one stride does not read both what lies there and a copy."""
+    _, text = task_of(convolution(**IN_PLACE["plain"][0]))
+    (argument,) = re.findall(r"%arg0: tensor<[^>]+>", text)
+    apart = text.replace(argument, f"{argument} {{ansorc.pitch = array<i64: 32, 64>}}")
+    for source, expected in ((text, True), (apart, False)):
+        (space,) = (s for s in spaces_of_task(source, MACHINE) if s.kind.name == "register-tile")
+        assert space.nest.border.in_place == expected
+        wanted = {"border": WHERE_NEEDED, "chunk_1": 4, "chunk_2": 6}
+        chosen = space.nearest(wanted)
+        assert chosen is not None
+        assert (chosen["border"] == WHERE_NEEDED) == expected
 
 
 def test_a_share_of_the_chunks_reads_a_border() -> None:
