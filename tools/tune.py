@@ -8,12 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
-import numpy as np
 
 from ansorc.compiler import tuning
-from ansorc.compiler.cost_model import training
 from ansorc.compiler.driver import link_tasks, read, to_tasks
-from ansorc.compiler.errors import InvalidOptionError, UnusableRecordsError
+from ansorc.compiler.errors import InvalidOptionError
 from ansorc.compiler.measuring.measurer import LocalPools, PoolMeasurer
 from ansorc.compiler.options import Options
 from ansorc.compiler.output import check_writable, whole_file
@@ -36,6 +34,7 @@ from ansorc.tools.suites import PAPER
 from ansorc.tools.tune_progress import Watcher
 from ansorc.tools.tune_report import Here
 from ansorc.tools.tune_results import network_lines, result_lines
+from ansorc.tools.tune_train import train
 from ansorc.tools.tune_workloads import FAMILIES, examples, named
 
 SUBGRAPHS = ("ConvLayer", "TBS")
@@ -228,33 +227,6 @@ def ship(models: tuple[Path, ...], records: str, output: Path, targets: tuple[st
 
 
 @command.command()
-@click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Cost model to write.")
-@click.option("--target", "targets", multiple=True, default=["native"], show_default=True, help="Whose; repeatable.")
-@click.option("--hold-out", default=0.2, show_default=True, type=click.FloatRange(0, 0.9), help="Share to test on.")
-@click.option("--seed", type=int, default=0, show_default=True)
-def train(files: tuple[Path, ...], output: Path, targets: tuple[str, ...], hold_out: float, seed: int) -> None:
-    """Train a cost model on records, and say how well it orders programs, and tasks, that it has not seen."""
-    named = list(map(parse_target, targets))
-    machines = {target_key(t): machine_of(t) for t in named}
-    imported = {target_key(t, imported=True): machine_of(t) for t in named}
-    programs = training.programs_of(files, machines | imported, imported)
-    if not len(programs.seconds):
-        raise UnusableRecordsError(files[0], f"nothing in it was measured for {' or '.join(targets)}")
-    click.echo(f"{len(programs.seconds)} programs of {len(set(programs.groups))} tasks")
-    for title, whole in (("programs", False), ("tasks", True)):
-        mask = training.held_out(programs, hold_out, seed, whole_tasks=whole)
-        if mask.any() and not mask.all():
-            test, trees = programs.some(mask), training.fit(programs.some(~mask), seed)
-            learned = test.cycles * np.exp2(trees.predict(test.rows))
-            click.echo(f"held-out {title}: {training.accuracy(test, learned)}")
-            scale = np.median(programs.seconds / programs.cycles)
-            click.echo(f"    the analytic models: {training.accuracy(test, test.cycles * scale)}")
-    training.fit(programs, seed).save(output)
-    click.echo(f"{output} written")
-
-
-@command.command()
 @click.argument("records", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True)
 @click.option("--undo", is_flag=True, help="Measure what each decision of a winner is worth, by taking it back.")
@@ -319,6 +291,9 @@ def _tune_together(
             for task in compile_tasks(replace(source, code=chosen), str(show), options).tasks.values():
                 click.echo(task.code.decode())
     return tuned
+
+
+command.add_command(train)
 
 
 def main() -> None:

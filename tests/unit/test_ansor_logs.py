@@ -120,6 +120,12 @@ def test_imported_programs_train_a_cost_model_and_choose_no_schedule(tmp_path: P
     again = ["train", str(file), "--target", "haswell", "-o", str(trained)]
     assert "3 programs of 2 tasks" in CliRunner().invoke(tune.command, again, catch_exceptions=False).output
     assert trained.exists()
+    tested = CliRunner().invoke(tune.command, [*again, "--test", str(file)], catch_exceptions=False).output
+    assert "r.db: 0 programs" in tested  # tasks of so few say nothing of order
+    with Records(tmp_path / "none.db"):
+        pass
+    with pytest.raises(UnusableRecordsError, match=r"none\.db.*nothing in it was measured for haswell"):
+        CliRunner().invoke(tune.command, [*again, "--test", str(tmp_path / "none.db")], catch_exceptions=False)
 
 
 def test_times_of_another_compiler_are_scaled_to_ours() -> None:
