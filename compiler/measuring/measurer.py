@@ -36,8 +36,8 @@ CONFIRMING_PROCESSES, CONFIRMING_ROUNDS = 2, 1
 DRIFT = 0.05
 """The anchor's times before and after a batch differ by no more on a quiet machine."""
 ANCHORS = 3
-"""How often the anchor runs before it counts as slower, or faster, than at first, and once more as often in a new
-process: one kernel's memory can lie badly in one process, where others run as fast as ever."""
+"""How often the anchor runs before it counts as slower than ever, and once more as often in a new process: one kernel's
+memory can lie badly in one process, where others run as fast as before."""
 
 
 Finalists = Sequence[tuple[SearchTask, Sequence[Candidate]]]
@@ -67,8 +67,8 @@ class _Prepared:
     reference_text: str
     reference: TaskCode
     anchor: TaskCode
-    first_anchor: float | None = None
-    """Seconds of the anchor, when it first ran."""
+    fastest_anchor: float | None = None
+    """Seconds of the anchor, when it was fastest."""
     expected: Array | None = None
     """What the reference computes, once a fresh process had to be told."""
     measured: dict[str, Trial] = field(default_factory=dict[str, Trial])
@@ -144,8 +144,8 @@ class PoolMeasurer:
     def measure(self, task: SearchTask, candidates: Sequence[Candidate | None], best: float | None) -> list[Trial]:
         """Try candidates of a task.
 
-        A default schedule, the anchor, runs before and after them: times are corrected by how much it drifted since
-        it first ran, and taken again where it moved in between.
+        A default schedule, the anchor, runs before and after them: times are corrected by how much slower it is than
+        it was before, and taken again where it moved in between.
         """
         ready = self._prepare(task)
         built = self._build([(task, c) for c in candidates])
@@ -213,8 +213,8 @@ class PoolMeasurer:
 
     def _anchor(self, task: SearchTask, ready: _Prepared) -> float:
         seconds: list[float] = []
-        most = ANCHORS if ready.first_anchor is None else 2 * ANCHORS
-        while len(seconds) < most and not (seconds and _near(min(seconds), ready.first_anchor)):
+        most = ANCHORS if ready.fastest_anchor is None else 2 * ANCHORS
+        while len(seconds) < most and not (seconds and _as_fast(min(seconds), ready.fastest_anchor)):
             if len(seconds) == ANCHORS:
                 self._runner.close()
                 self._runner = self._pools.runner()
@@ -222,7 +222,8 @@ class PoolMeasurer:
             if trial.seconds is None:
                 raise TaskFailedError(task.name, f"its default schedule: {trial.fate}: {trial.reason}")
             seconds.append(trial.seconds)
-        ready.first_anchor = ready.first_anchor or min(seconds)
+        # Nothing makes a machine faster than it is: a first time that was slower told of itself alone.
+        ready.fastest_anchor = min(seconds) if ready.fastest_anchor is None else min(ready.fastest_anchor, *seconds)
         return min(seconds)
 
     def _run_all(
@@ -279,13 +280,13 @@ def _compile_seconds(task: SearchTask, candidate: Candidate | None) -> float:
     return 0.0 if candidate is None or point is None else task.spaces[point.space].properties(candidate).compile_seconds
 
 
-def _near(seconds: float, first: float | None) -> bool:
-    return first is not None and abs(seconds / first - 1) <= DRIFT
+def _as_fast(seconds: float, first: float | None) -> bool:
+    return first is not None and seconds / first - 1 <= DRIFT
 
 
 def _corrected(trials: list[Trial], ready: _Prepared, anchor: float) -> list[Trial]:
-    """Return trials in the seconds of when the anchor first ran, if the machine's speed has changed since."""
-    ratio = 1.0 if ready.first_anchor is None else ready.first_anchor / anchor
+    """Return trials in the seconds of when the anchor was fastest, if the machine has become slower."""
+    ratio = 1.0 if ready.fastest_anchor is None else ready.fastest_anchor / anchor
     if abs(ratio - 1) <= DRIFT:
         return trials
     return [replace(t, times=tuple(ratio * s for s in t.times)) for t in trials]

@@ -34,7 +34,10 @@ CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 LARGE_CACHE = 64 << 20
 """Bytes of the last cache, where the system does not tell."""
 HOPELESS, NEAR = 1.5, 1.1
-"""Times of the best: a candidate beyond the first is not repeated; within the second it gets the most repeats."""
+"""Times of the best: beyond the first a candidate gets the fewest repeats; within the second it gets the most."""
+SURE, UNSETTLED = 2, 1.2
+"""Repeats that have to agree that a candidate is hopeless, and repeats that differ too much to end with them: on a busy
+host, one of four milliseconds may take twice as long."""
 
 
 @dataclass(frozen=True)
@@ -161,17 +164,19 @@ class Expected:
 
 
 def _times(task: RunnableTask, buffers: Sequence[Array], threads: int, best: float | None) -> tuple[float, ...]:
-    once = max(1e-9, task.kernel.run(buffers, threads))
+    once = max(1e-9, min(task.kernel.run(buffers, threads) for _ in range(SURE)))
     if best is not None and once > 2 * HOPELESS * best:
         return (once,)
     calls = max(1, round(REPEAT_SECONDS / once))
     times: list[float] = []
     while len(times) < MOST:
         times.append(task.kernel.run(buffers, threads, calls))
-        middle = statistics.median(times)
-        if best is not None and times[0] > HOPELESS * best:
+        if best is None:
+            continue
+        if len(times) >= SURE and min(times) > HOPELESS * best:
             break
-        if len(times) >= FEWEST and best is not None and middle > NEAR * best:
+        settled = max(times) <= UNSETTLED * min(times)
+        if len(times) >= FEWEST and settled and statistics.median(times) > NEAR * best:
             break
     return tuple(times)
 

@@ -4,6 +4,7 @@ import os
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import psutil
@@ -13,7 +14,7 @@ from search_fakes import tasks
 
 from ansorc.compiler.driver import read, to_tasks
 from ansorc.compiler.kernel import KernelFacts
-from ansorc.compiler.measure import runnable
+from ansorc.compiler.measure import RunnableTask, runnable
 from ansorc.compiler.measuring import measurer, runner
 from ansorc.compiler.measuring.measurer import LocalPools, PoolMeasurer
 from ansorc.compiler.measuring.reference import widened
@@ -25,6 +26,7 @@ from ansorc.compiler.search.task import Point, SearchTask, tasks_of
 from ansorc.compiler.target import parse_target
 from ansorc.compiler.task_job import TaskCode, TaskJob, compile_task, machine_of
 from ansorc.compiler.workers import Job, JobResult
+from ansorc.runtime.kernel_runner import LoadedKernel
 from ansorc.tools.tune_workloads import named
 from ansorc.tools.workloads import Dense
 
@@ -210,6 +212,32 @@ def test_a_trial_knows_its_median() -> None:
     assert Trial("crash").seconds is None
 
 
+class ScriptedKernel:
+    """Runs in as many seconds as are written down."""
+
+    def __init__(self, *seconds: float) -> None:
+        self._seconds = list(seconds)
+
+    def run(self, buffers: object, threads: int, calls: int = 1) -> float:
+        return self._seconds.pop(0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "best", "expected"),
+    [
+        ((1.0, 1.0, 5.0, 5.0), 1.0, (5.0, 5.0)),  # hopeless, twice
+        ((9.0, 8.0), 1.0, (8.0,)),  # so hopeless that two calls are enough
+        ((9.0, 1.0, 2.1, 1.2, 1.2, *[1.2] * 6), 1.0, (2.1, *[1.2] * 8)),  # disturbed: one time alone says nothing
+        ((1.2, 1.2, 1.2, 1.25, 1.2), 1.0, (1.2, 1.25, 1.2)),  # no rival of the best
+        ((1.0, 1.0, *[1.05] * 9), 1.0, (1.05,) * 9),
+        ((1.0, 1.0, *[3.0] * 9), None, (3.0,) * 9),
+    ],
+)
+def test_repeats_end_when_they_agree(seconds: Sequence[float], best: float | None, expected: Sequence[float]) -> None:
+    task = RunnableTask(cast(LoadedKernel, ScriptedKernel(*seconds)), (), TaskCode(KernelFacts(), b""))
+    assert runner._times(task, [], 1, best) == expected  # pyright: ignore[reportPrivateUsage]
+
+
 class ScriptedPools:
     """Compiles to nothing, and runs in as many seconds as are written down for anchors; candidates take one."""
 
@@ -252,6 +280,7 @@ class ScriptedPools:
         ((*[1.0] * 4, *[2.0] * 3, 1.0, 1.0), 1.0, 2),  # it lies badly in this process
         ((*[1.0] * 4, *[2.0] * 12), 0.5, 3),  # the machine has become slower
         ((*[1.0] * 5, *[2.0] * 6, 1.0, 1.0), 1.0, 2),  # disturbed during a batch, which is run again
+        ((*[2.0] * 4, 1.0, 1.0), 1.0, 1),  # it lay badly at first: no candidate is slower for that
     ],
 )
 def test_the_machine_drifts(task: SearchTask, anchors: tuple[float, ...], seconds: float, processes: int) -> None:
