@@ -46,13 +46,16 @@ networks: .networks/ready ## compile 20 real networks, compare numbers and times
 
 TRAINING := $(patsubst %,.networks/%_b1.onnx,mobilenet_v2 resnet50 bert_base dcgan resnet3d18)
 TRAINED := native x86-64-v3
-cost-model: .networks/ready ## measure AVX-512 and AVX2 programs, train the cost model that is shipped (2 h)
+UNLEARNED := --cost-model none --records build/trained.db
+cost-model: .networks/ready ## measure AVX-512 and AVX2 programs, train the cost model that is shipped (2.5 h)
 	@mkdir -p build
 	set -e; for t in $(TRAINED); do \
 	  for n in $(TRAINING); do \
-	    $(BIN)/ansorc-tune network $$n --target $$t --trials 900 --scheduler round-robin --records build/trained.db; \
+	    for p in evolution:900 random:300; do \
+	      $(BIN)/ansorc-tune network $$n --target $$t --policy $${p%:*} --trials $${p#*:} --scheduler round-robin $(UNLEARNED); \
+	    done; \
 	  done; \
-	  $(BIN)/ansorc-tune suite op --target $$t --trials 100 --records build/trained.db; \
+	  $(BIN)/ansorc-tune suite op --target $$t --trials 100 $(UNLEARNED); \
 	done
 	$(BIN)/ansorc-tune train build/trained.db $(TRAINED:%=--target %) -o compiler/cost_model/x86-64.npz
 

@@ -29,8 +29,6 @@ DECIDED = (
 """Decisions that have a column of their own; those of numbered loops have columns by their place from the end."""
 NUMBERED = ("tile", "chunk", "block", "vectors")
 PLACES = 3
-LOOPS = ("extent", "chunks", "tiles of a chunk", "rest of a chunk")
-"""What is known of each outer loop, by its place from the end: peeled tiles and chunks that are few along it."""
 PARTS = ("FMA ports", "L2", "memory", "transforms")
 PROPERTIES = tuple(f.name for f in fields(Properties))
 TASK = ("kind", "parallel", "channels", "rows of the task", "reduction", "innermost reduction", "loops")
@@ -41,7 +39,7 @@ DERIVED = (
 MACHINE = ("vector bytes", "vector registers", "bytes of L1", "bytes of L2", "threads")
 NAMES = (
     *TASK, *PROPERTIES, *DERIVED, *(f"share of {part}" for part in PARTS), *DECIDED,
-    *(f"{n}[-{k + 1}]" for n in (*NUMBERED, *LOOPS) for k in range(PLACES)), *(f"all {n}" for n in NUMBERED), *MACHINE,
+    *(f"{n}[-{k + 1}]" for n in NUMBERED for k in range(PLACES)), *(f"all {n}" for n in NUMBERED), *MACHINE,
 )  # fmt: skip
 """The columns."""
 KINDS = tuple(kind.name for kind in BUILT_IN)
@@ -86,9 +84,6 @@ def features(space: TaskSpace[Any], population: Sequence[Sequence[int]], threads
     decided = np.array(population, np.float64)
     for name, columns in _columns(names).items():
         rows[:, _PLACE[name]] = np.log2(1 + np.prod(decided[:, columns], axis=1))
-    of_decisions = dict(zip(names, decided.T, strict=True))
-    for name, value in _of_loops(of_decisions, space.sketch.parallel[:-1]).items():
-        rows[:, _PLACE[name]] = np.log2(1 + value)
     return rows, cycles
 
 
@@ -116,18 +111,6 @@ def _constant(space: TaskSpace[Any], threads: int) -> dict[str, float]:
         machine.vector_bytes, machine.vector_registers, log2(machine.l1_bytes), log2(machine.l2_bytes), threads,
     )  # fmt: skip
     return dict(zip((*TASK, *MACHINE), (*task, *known), strict=True))
-
-
-def _of_loops(decided: Mapping[str, Array], outer: Sequence[int]) -> dict[str, Array]:
-    """Return what is known of the last outer loops where chunks cut them; `decided` has a value for each candidate."""
-    found: dict[str, Array] = {}
-    for place, k in enumerate(reversed(range(len(outer)))):
-        chunk = decided.get(f"chunk_{k}")
-        if place < PLACES and chunk is not None:
-            tile = decided.get(f"tile_{k}", np.ones_like(chunk))
-            values = np.full_like(chunk, outer[k]), outer[k] / chunk, chunk // tile, chunk % tile
-            found |= {f"{name}[-{place + 1}]": value for name, value in zip(LOOPS, values, strict=True)}
-    return found
 
 
 def _columns(names: Sequence[str]) -> dict[str, list[int]]:
