@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ansorc.compiler.driver import read, to_tasks
-from ansorc.compiler.errors import UnusableRecordsError
+from ansorc.compiler.errors import UnknownTargetError, UnusableRecordsError
 from ansorc.compiler.measuring.trial import Trial
 from ansorc.compiler.options import Options
 from ansorc.compiler.records import ansor_log
@@ -21,6 +21,7 @@ from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.sketch.register_tile import RegisterTile
 from ansorc.compiler.target import Target, parse_target, target_key
 from ansorc.compiler.task_job import machine_of
+from ansorc.frontends.errors import ModelError
 from ansorc.tools.workloads import BatchMatmul, Workload
 from ansorc.tools.workloads_convolution import Convolution
 
@@ -136,21 +137,26 @@ def import_log(path: Path, target: str | None, threads: int | None) -> Imported:
     found = Imported()
     known: dict[tuple[Any, ...], SearchTask | None] = {}
     for number, line in lines_of(path):
-        if not line.on_cpu:
-            found.left_out[f"for {line.target.split()[0]}, which is no CPU"] += 1
+        if line.compiler != "llvm":
+            found.left_out[f"for {line.compiler}, which is no CPU"] += 1
             continue
         if line.seconds is None:
             found.left_out["failed"] += 1
             continue
-        processor = parse_target(target or ALIASES.get(line.cpu, line.cpu))
+        try:
+            processor = parse_target(target or ALIASES.get(line.cpu, line.cpu))
+        except UnknownTargetError as error:
+            raise UnusableRecordsError(
+                path, f"line {number}: {error}", "say what it was measured on: --target"
+            ) from error
         key = (processor, line.workload, repr(line.arguments))
         if key not in known:
             known[key] = _task(line, processor)
-        task, tiling = known[key], ansor_log.tiling_of(line.steps)
+        task = known[key]
         if task is None:
             found.left_out[f"of {_named(line)}, which is no workload that is known"] += 1
             continue
-        candidate = None if tiling is None else _candidate(task, tiling)
+        candidate = None if line.tiling is None else _candidate(task, line.tiling)
         if candidate is None:
             found.left_out[f"of {_named(line)}, with tiles of another structure"] += 1
             continue
@@ -175,8 +181,11 @@ def _task(line: Line, target: Target) -> SearchTask | None:
         return None
     batch, workload = found
     options = Options(target=target)
-    tasks = tasks_of(to_tasks(read(workload.case(batch).model, options), options), machine_of(target))
-    return max(tasks, key=lambda t: t.flops, default=None)
+    try:
+        source = to_tasks(read(workload.case(batch).model, options), options)
+    except (ModelError, ValueError):  # sizes that no layer has
+        return None
+    return max(tasks_of(source, machine_of(target)), key=lambda t: t.flops, default=None)
 
 
 def _candidate(task: SearchTask, tiling: ansor_log.Tiling) -> Candidate | None:

@@ -29,34 +29,6 @@ Steps = Sequence[Sequence[Any]]
 
 
 @dataclass(frozen=True)
-class Line:
-    """One program that Ansor measured."""
-
-    workload: str
-    """The function that defined it, or the hash of what Relay made."""
-    arguments: tuple[Any, ...]
-    target: str
-    """In TVM's words, such as "llvm -mcpu=core-avx2"."""
-    threads: int
-    """0: lines before v0.5 do not say."""
-    steps: Steps
-    seconds: float | None
-    """The mean of its runs; None if it failed."""
-    created: float
-
-    @property
-    def on_cpu(self) -> bool:
-        """Whether LLVM made it, not a compiler for GPUs."""
-        return self.target.split()[0] == "llvm"
-
-    @property
-    def cpu(self) -> str:
-        """LLVM's name of the processor; empty where the target does not name one."""
-        found = _CPU.search(self.target)
-        return found[1] if found else ""
-
-
-@dataclass(frozen=True)
 class Split:
     """A loop of the anchor: its extent and those of its inner levels, outermost first."""
 
@@ -76,6 +48,26 @@ class Tiling:
     """Who pads, as decisions say it; None where the padding was inlined, or there is none."""
 
 
+@dataclass(frozen=True)
+class Line:
+    """One program that Ansor measured."""
+
+    workload: str
+    """The function that defined it, or the hash of what Relay made."""
+    arguments: tuple[Any, ...]
+    compiler: str
+    """`llvm` for CPUs, or one for GPUs."""
+    cpu: str
+    """LLVM's name of the processor; empty where the target does not name one."""
+    threads: int
+    """0: lines before v0.5 do not say."""
+    tiling: Tiling | None
+    """None: no stage has tiles of the structure SSRSRS."""
+    seconds: float | None
+    """The mean of its runs; None if it failed."""
+    created: float
+
+
 def is_log(first: str) -> bool:
     """Whether this is the first line of such a log, as far as one can tell."""
     try:
@@ -86,20 +78,32 @@ def is_log(first: str) -> bool:
 
 
 def from_line(text: str) -> Line:
-    """Read a line; raises ValueError for what is none."""
+    """Read a line, its steps with it; raises ValueError for what is none."""
     try:
         raw = json.loads(text)
         (key, target, *hardware), (_, steps) = raw["i"]
         costs, error, _, created, *_ = raw["r"]
         workload, *arguments = json.loads(key)
+        compiler, *_ = target.split()
         threads = int(hardware[0][0]) if hardware else 0
         seconds = None if error else sum(costs) / len(costs)
-    except (ValueError, KeyError, TypeError, IndexError, ZeroDivisionError) as wrong:
+        tiling = _tiling(steps)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, ZeroDivisionError) as wrong:
         raise ValueError(f"not a line of Ansor's logs: {type(wrong).__name__}: {wrong}") from wrong
-    return Line(str(workload), tuple(arguments), str(target), max(0, threads), steps, seconds, float(created))
+    cpu = _CPU.search(target)
+    return Line(
+        str(workload),
+        tuple(arguments),
+        compiler,
+        cpu[1] if cpu else "",
+        max(0, threads),
+        tiling,
+        seconds,
+        float(created),
+    )
 
 
-def tiling_of(steps: Steps) -> Tiling | None:
+def _tiling(steps: Steps) -> Tiling | None:
     """Return how the anchor is tiled; None where no stage has tiles of the structure SSRSRS."""
     splits = [s for s in steps if s[0] == "SP"]
     tiled = Counter(s[1] for s in splits if len(s[4]) == SPATIAL_LENGTHS)

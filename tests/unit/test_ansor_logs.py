@@ -140,5 +140,14 @@ def test_times_of_another_compiler_are_scaled_to_ours() -> None:
 def test_what_is_wrong_with_a_log_is_said(tmp_path: Path) -> None:
     with pytest.raises(UnusableRecordsError, match=r"line 3: not a line of Ansor's logs"):
         ansor_workloads.import_log(written(tmp_path, line(MATMUL, PRODUCT), '{"i": []}'), None, 2)
+    for broken in (line(MATMUL, [["SP", 1, 2]]), line(MATMUL, PRODUCT, target="")):
+        with pytest.raises(UnusableRecordsError, match=r"line 2: not a line of Ansor's logs"):
+            ansor_workloads.import_log(written(tmp_path, broken), None, 2)
+    with pytest.raises(UnusableRecordsError, match=r"line 2: unknown target 'znver9'(.|\n)*--target"):
+        ansor_workloads.import_log(written(tmp_path, line(MATMUL, PRODUCT, target="llvm -mcpu=znver9")), None, 2)
+    nothing = ansor_workloads.import_log(
+        written(tmp_path, line(["conv2d_nhwc", 1, 0, 14, 8, 8, 3, 1, 1], SPLIT)), None, 2
+    )
+    assert (nothing.records, list(nothing.left_out)) == ([], ["of conv2d_nhwc, which is no workload that is known"])
     with pytest.raises(UnusableRecordsError, match=r"line 2 does not say its number of threads\n.*--threads"):
         ansor_workloads.import_log(written(tmp_path, line(MATMUL, PRODUCT)), None, None)
