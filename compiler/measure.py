@@ -153,7 +153,7 @@ def runnable(text: str, code: TaskCode, target: Target | None = None) -> Runnabl
     types = types_of_task(text)
     places = tuple(Place(k, 0) for k in range(len(types) + len(code.facts.scratch)))
     steps = [Step(s.name, s.chunks, places) for s in code.facts.sections]
-    host = compile_ir(steps_ir(steps), target.triple, target.cpu, target.features)
+    host = compile_ir(steps_ir(steps), target.triple, target.cpu, target.features, level=0)  # data alone
     linker = linking.find_linker(target.triple, True)
     timer = linking.timer_library(linker, target.triple, read_knobs().cache_dir)
     return RunnableTask(LoadedKernel(LoadedCode(code.code, host), len(steps), timer), types, code)

@@ -19,7 +19,7 @@ from ansorc.dialect_passes.ir_walk import text_of
 from ansorc.dialect_passes.lower.pitched_arguments import RowsAreMixedError
 from ansorc.dialect_passes.lower.sections import ResultNotInPlaceError, SharedValueError
 from ansorc.dialect_passes.schedule.machine import Machine
-from ansorc.runtime.llvm_binding import CodeReport, compile_ir, compile_kernel, keep_register_tiles
+from ansorc.runtime.llvm_binding import CodeReport, compile_ir, compile_kernel, expect_kernels
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _compile(job: TaskJob, kinds: tuple[str, ...]) -> TaskCode:
     if job.goal == "llvm":
         return TaskCode(facts, code.encode(), script)
     target = job.target
-    keep_register_tiles(target.triple)
+    expect_kernels(target.triple)
     unroll = facts.kind in sketched()  # their inner loops are short; those of others are long, or copies
     reduce_strength = not (unroll and facts.products and sketched()[facts.kind].few_streams)
     where = (target.triple, target.cpu, target.features)

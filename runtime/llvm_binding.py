@@ -28,14 +28,25 @@ def _initialize() -> None:
     llvm.initialize_native_asmparser()
 
 
-def keep_register_tiles(triple: str) -> None:
-    """Order instructions before register allocation as suits a target; for this whole process, so for workers only.
+NO_PASSES_OF_KERNELS = ("loop-load-elim", "dse", "loop-unroll")
+"""Passes that take a third of LLVM's time and find nothing in kernels: what is stored is not loaded again, and short
+loops are unrolled in full by an earlier pass."""
+
+
+def expect_kernels(triple: str) -> None:
+    """Set LLVM's options for kernels; they hold for this whole process, so for workers only.
 
     LLVM's default order for x86 starts a register tile's loads early, and spills accumulators of 28 registers in 32.
     That by pressure crashes LLVM for AArch64 (docs/pitfalls.md).
     """
     order = "list-ilp" if triple.startswith("x86_64") else "default"
     llvm.set_option("ansorc", f"-pre-RA-sched={order}")
+    _leave_out_passes()
+
+
+@cache
+def _leave_out_passes() -> None:
+    llvm.set_option("ansorc", f"-opt-disable={','.join(NO_PASSES_OF_KERNELS)}")
 
 
 def _set_strength_reduction(on: bool) -> None:

@@ -38,8 +38,7 @@ TO_LLVM = ",".join(
         "convert-arith-to-llvm",
         "convert-cf-to-llvm",
         "reconcile-unrealized-casts",
-        "canonicalize",
-        "cse)",
+        "cse)",  # LLVM canonicalizes again
     )
 )
 

@@ -10,7 +10,7 @@ from ansorc.compiler.kernel import KernelFacts
 from ansorc.compiler.options import Options
 from ansorc.compiler.target import Target, parse_target
 from ansorc.compiler.task_job import TaskJob, compile_task
-from ansorc.runtime.llvm_binding import compile_ir, keep_register_tiles
+from ansorc.runtime.llvm_binding import compile_ir, expect_kernels
 from ansorc.tools.workloads import Case, Dense
 from ansorc.tools.workloads_convolution import Convolution
 
@@ -26,7 +26,7 @@ def compiled(case: Case, goal: str, target: Target) -> bytes:
 
 
 def assembly(case: Case, target: Target, *, reduced: bool) -> bytes:
-    keep_register_tiles(target.triple)
+    expect_kernels(target.triple)
     text = compiled(case, "llvm", target).decode()
     return compile_ir(text, target.triple, target.cpu, target.features, emit="asm", reduce_strength=reduced)
 
