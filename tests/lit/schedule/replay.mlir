@@ -3,6 +3,7 @@
 // RUN: ansorc-opt --pipeline='ansorc-schedule{target=haswell script=%S/Inputs/edited.mlir}' %s | FileCheck %s --check-prefix=EDITED
 // RUN: not ansorc-opt --pipeline='ansorc-schedule{target=haswell script=%S/Inputs/wrong-lanes.mlir}' %s 2>&1 | FileCheck %s --check-prefix=LANES
 // RUN: not ansorc-opt --pipeline='ansorc-schedule{target=haswell script=%S/Inputs/no-match.mlir}' %s 2>&1 | FileCheck %s --check-prefix=NOTHING
+// RUN: not ansorc-opt --pipeline='ansorc-schedule{target=haswell script=%S/Inputs/consumed.mlir}' %s 2>&1 | FileCheck %s --check-prefix=CONSUMED
 // RUN: not ansorc-opt --pipeline='ansorc-schedule{target=haswell script=%S/Inputs/none.mlir}' %s 2>&1 | FileCheck %s --check-prefix=FILE
 // RUN: not ansorc-opt --pipeline='ansorc-schedule{target=haswell script=%S/Inputs/no-attributes.mlir}' %s 2>&1 | FileCheck %s --check-prefix=KIND
 
@@ -14,6 +15,7 @@
 // LLVM: llvm.func @task_s0(
 // LANES: 2 vectors of 7 lanes do not divide the channels of the task
 // NOTHING: cannot replay the schedule: it changes nothing
+// CONSUMED: op uses a handle invalidated by a previously executed transform op
 // FILE: none.mlir
 func.func @task(%a: tensor<64x64xf32>, %b: tensor<64x64xf32> {ansorc.constant}) -> tensor<64x64xf32> attributes {ansorc.task} {
   %zero = arith.constant 0.0 : f32
