@@ -36,6 +36,9 @@ def conv(node: Node) -> Value:
             f"{x.shape[1]} channels with group {group} and a weight of {weight.shape[1]} channels a group"
         )
     window = window_of(node, kernel, x.shape[2:])
+    if isinstance(weight, np.ndarray):
+        inside = window.taps_inside(x.shape[2:])
+        window, weight = window.with_taps(inside), weight[:, :, *inside]
     last = node.emitter.transpose(x, channels_last(x.rank))
     # What no window reads stays where it is: a crop would be a copy.
     high = [max(0, p) for p in window.reach(x.shape[2:])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from ansorc.frontends.onnx.node import Node, RefusedError
@@ -27,6 +27,30 @@ class Window:
             for o, s, k, d, n, low in zip(
                 self.out, self.strides, self.kernel, self.dilations, size, self.low, strict=True
             )
+        )
+
+    def taps_inside(self, size: Sequence[int]) -> tuple[slice, ...]:
+        """Return the taps along each axis, without the first and last ones that read nothing but padding.
+
+        Dilated windows on small images have such: of 3 taps that lie 36 elements apart, one reads an image of 16. One
+        without which the input would have to be cropped stays.
+        """
+        found: list[slice] = []
+        for k, s, d, n, low, out in zip(
+            self.kernel, self.strides, self.dilations, size, self.low, self.out, strict=True
+        ):
+            inside = [t for t in range(k) if any(0 <= o * s + t * d - low < n for o in range(out))] or list(range(k))
+            first = max((t for t in range(inside[0] + 1) if t * d <= low), default=0)
+            last = next((t for t in range(inside[-1], k) if (out - 1) * s + t * d - low + s >= n), k - 1)
+            found.append(slice(first, last + 1))
+        return tuple(found)
+
+    def with_taps(self, taps: Sequence[slice]) -> Window:
+        """Return windows of some of the taps, that lie where they did."""
+        return replace(
+            self,
+            kernel=tuple(t.stop - t.start for t in taps),
+            low=tuple(n - t.start * d for n, t, d in zip(self.low, taps, self.dilations, strict=True)),
         )
 
     def by_axis(self, size: Sequence[int]) -> list[Window]:

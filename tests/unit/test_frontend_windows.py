@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from onnx_cases import RUNS, Case, Draw, check, model_of, normal
 
@@ -44,6 +44,34 @@ def test_conv(rank: int, data: st.DataObject) -> None:
     if draw(st.booleans()):
         operands.append(normal(draw, [group * out]))
     check(Case("Conv", operands, frozenset(draw(st.sampled_from([(), (1, 2)]))), attributes))
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+@RUNS
+@given(data=st.data())
+def test_windows_wider_than_the_image(rank: int, data: st.DataObject) -> None:
+    draw = data.draw
+    channels = draw(st.sampled_from([1, 2]))
+    kernel, size = numbers(draw, rank, 1, 4), numbers(draw, rank, 2, 6)
+    attributes: dict[str, Any] = {
+        "dilations": numbers(draw, rank, 1, 9),
+        "strides": numbers(draw, rank, 1, 3),
+        "pads": numbers(draw, 2 * rank, 0, 12),
+    }
+    spans = [(k - 1) * d + 1 for k, d in zip(kernel, attributes["dilations"], strict=True)]
+    rooms = [n + a + b for n, a, b in zip(size, attributes["pads"], attributes["pads"][rank:], strict=False)]
+    assume(all(room >= span for room, span in zip(rooms, spans, strict=True)))
+    x = normal(draw, [1, channels, *size])
+    w = normal(draw, [3, channels, *kernel])
+    check(Case("Conv", [x, w], frozenset({1}), attributes))
+
+
+def test_taps_that_only_read_padding_are_left_out() -> None:
+    x, w = np.ones((1, 4, 16, 16), "float32"), np.ones((8, 4, 3, 3), "float32")
+    attributes = {"dilations": [36, 12], "pads": [36, 12, 36, 12]}
+    model = load_model(model_of(Case("Conv", [x, w], frozenset({1}), attributes)))
+    assert [weight.shape for weight in model.weights.values()] == [(1, 3, 4, 8)]
+    assert "low[0, 0, 12, 0] high[0, 0, 12, 0]" in model.text
 
 
 def padding(draw: Draw, rank: int, most: int, same: bool) -> dict[str, Any]:
