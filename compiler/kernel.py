@@ -154,7 +154,7 @@ def to_scheduled(module: ir.Module, chosen: Schedule) -> str:
     if script is not None:
         replayed = chosen.vectorize and chosen.candidate is None
         before = str(module) if replayed else ""
-        transform(module, script, checked=replayed)
+        transform(module, script)
         if replayed and str(module) == before:
             raise UnusableScriptError("it changes nothing")
         skip_taps.settle(module)
@@ -216,17 +216,11 @@ class StepFailedError(Exception):
     """A step of a transform script does not apply."""
 
 
-def transform(module: ir.Module, script: str, *, checked: bool = False) -> None:
-    """Apply a transform-dialect script; raises StepFailedError.
-
-    A script that a person wrote is `checked` for handles of what is gone. That takes half of the time of scripts, and
-    those of kinds have none.
-    """
+def transform(module: ir.Module, script: str) -> None:
+    """Apply a transform-dialect script; raises StepFailedError."""
     parsed = ir.Module.parse(script, module.context)
-    options = interpreter.TransformOptions()
-    options.expensive_checks = checked
     try:
-        interpreter.apply_named_sequence(module.operation, parsed.body.operations[0], parsed, options)
+        interpreter.apply_named_sequence(module.operation, parsed.body.operations[0], parsed)
     except ValueError as error:
         raise StepFailedError(str(error)) from error
 

@@ -38,7 +38,8 @@ TO_LLVM = ",".join(
         "convert-arith-to-llvm",
         "convert-cf-to-llvm",
         "reconcile-unrealized-casts",
-        "cse)",  # LLVM canonicalizes again
+        "canonicalize",
+        "cse)",
     )
 )
 
