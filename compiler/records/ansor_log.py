@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import inf, prod
 from typing import Any
 
 from ansorc.compiler.sketch.kind import TaskSpace
@@ -87,7 +87,9 @@ def from_line(text: str) -> Line:
         compiler, *_ = target.split()
         threads = int(hardware[0][0]) if hardware else 0
         seconds = None if error else sum(costs) / len(costs)
-        tiling = _tiling(steps)
+        if seconds is not None and not 0 < seconds < inf:
+            raise ValueError(f"a program that took {seconds} s")
+        tiling, when = _tiling(steps), float(created)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, ZeroDivisionError) as wrong:
         raise ValueError(f"not a line of Ansor's logs: {type(wrong).__name__}: {wrong}") from wrong
     cpu = _CPU.search(target)
@@ -99,7 +101,7 @@ def from_line(text: str) -> Line:
         max(0, threads),
         tiling,
         seconds,
-        float(created),
+        when,
     )
 
 
@@ -110,7 +112,7 @@ def _tiling(steps: Steps) -> Tiling | None:
     if not tiled:
         return None
     ((anchor, _),) = tiled.most_common(1)
-    mine = [Split(s[3], tuple(s[4])) for s in splits if s[1] == anchor]
+    mine = [_split(s[3], s[4]) for s in splits if s[1] == anchor]
     # Where the results leave registers in a stage of their own, that one's outer loops are the parallel ones.
     stages = {anchor, *(s[1] for s in steps if s[0] == "FSP")}
     parallel = {s[1] for s in steps if s[0] == "AN" and s[2] == 0 and s[3] == PARALLEL} & stages
@@ -122,6 +124,13 @@ def _tiling(steps: Steps) -> Tiling | None:
         max(fused, default=len(parallel)),
         {"CA": EACH_CHUNK, "CR": STEP_BEFORE}[places[-1]] if places else None,
     )
+
+
+def _split(extent: Any, inner: Sequence[Any]) -> Split:
+    """Return a split whose numbers are numbers; an extent of 0 is one that Ansor did not know."""
+    if not all(isinstance(n, int) and n >= least for n, least in ((extent, 0), *((n, 1) for n in inner))):
+        raise ValueError(f"a loop of {extent!r} iterations is split by {inner!r}")
+    return Split(extent, tuple(inner))
 
 
 def decisions_of(tiling: Tiling, space: TaskSpace[Any]) -> Mapping[str, int] | None:

@@ -140,7 +140,8 @@ def test_times_of_another_compiler_are_scaled_to_ours() -> None:
 def test_what_is_wrong_with_a_log_is_said(tmp_path: Path) -> None:
     with pytest.raises(UnusableRecordsError, match=r"line 3: not a line of Ansor's logs"):
         ansor_workloads.import_log(written(tmp_path, line(MATMUL, PRODUCT), '{"i": []}'), None, 2)
-    for broken in (line(MATMUL, [["SP", 1, 2]]), line(MATMUL, PRODUCT, target="")):
+    unsplit = [["SP", 2, 0, 64, [1, 4, None], 1]]
+    for broken in (line(MATMUL, [["SP", 1, 2]]), line(MATMUL, unsplit), line(MATMUL, PRODUCT, target="")):
         with pytest.raises(UnusableRecordsError, match=r"line 2: not a line of Ansor's logs"):
             ansor_workloads.import_log(written(tmp_path, broken), None, 2)
     with pytest.raises(UnusableRecordsError, match=r"line 2: unknown target 'znver9'(.|\n)*--target"):
