@@ -37,7 +37,8 @@ def expect_kernels(triple: str) -> None:
     """Set LLVM's options for kernels; they hold for this whole process, so for workers only.
 
     LLVM's default order for x86 starts a register tile's loads early, and spills accumulators of 28 registers in 32.
-    That by pressure crashes LLVM for AArch64 (docs/pitfalls.md).
+    That by pressure crashes LLVM for AArch64 (docs/pitfalls.md). Which passes are left out LLVM asks when it first
+    compiles, so later is too late for that.
     """
     order = "list-ilp" if triple.startswith("x86_64") else "default"
     llvm.set_option("ansorc", f"-pre-RA-sched={order}")
