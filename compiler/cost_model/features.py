@@ -60,11 +60,8 @@ def features(space: TaskSpace[Any], population: Sequence[Sequence[int]], threads
         return rows, cycles
     kind, nest, machine = space.kind, space.nest, space.machine
     names = [d.name for d in space.decisions]
-    known, shares = list[tuple[float, ...]](), list[Mapping[str, float]]()
-    for chosen in population:
-        values = dict(zip(names, chosen, strict=True))
-        known.append(_properties(kind.properties(nest, machine, values)))
-        shares.append(kind.parts(nest, machine, values))
+    known = [_properties(space.properties_of(tuple(values))) for values in population]
+    shares = [kind.parts(nest, machine, dict(zip(names, values, strict=True))) for values in population]
     for name, value in _constant(space, threads).items():
         rows[:, _PLACE[name]] = value
     cycles[:] = [estimated_cycles(parts) for parts in shares]

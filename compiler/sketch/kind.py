@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import log2
 from typing import ClassVar, Generic, TypeVar
 
@@ -27,6 +27,8 @@ N = TypeVar("N")
 """What a kind knows of a task: numbers, from which all that follows is computed without lowering."""
 
 DOES_NOT_FIT = (NoSingleAnchor, CannotBlock)
+REMEMBERED = 1 << 14
+"""Candidates whose properties a space remembers: a search asks whether one is legal, and then for its features."""
 
 
 def described(kind: Kind[N], function: ir.Operation) -> N:
@@ -172,13 +174,25 @@ class TaskSpace(Generic[N]):
         """The structure that all candidates share."""
         return self.kind.sketch(self.nest)
 
+    @cached_property
+    def _choice(self) -> Choice | None:
+        return self.kind.choose(self.nest, self.machine)
+
+    @cached_property
+    def properties_of(self) -> Callable[[tuple[int, ...]], Properties]:
+        """What is known, without lowering it, of a candidate that is given by the values of the decisions in order."""
+        names = [d.name for d in self.decisions]
+        return lru_cache(REMEMBERED)(
+            lambda values: self.kind.properties(self.nest, self.machine, dict(zip(names, values, strict=True)))
+        )
+
     def candidates(self) -> Iterator[Candidate]:
         """Yield every legal candidate, lazily."""
         decisions, sketch = self.decisions, self.sketch
 
         def walk(chosen: dict[str, int], made: int) -> Iterator[Candidate]:
             if made == len(decisions):
-                if not self.kind.properties(self.nest, self.machine, chosen).too_large:
+                if not self.properties_of(tuple(chosen.values())).too_large:
                     yield Candidate(sketch, tuple(chosen.items()))
                 return
             for value in decisions[made].options(self.nest, self.machine, chosen):
@@ -198,7 +212,7 @@ class TaskSpace(Generic[N]):
             if value is None:
                 return None
             chosen[decision.name] = value
-        if self.kind.properties(self.nest, self.machine, chosen).too_large:
+        if self.properties_of(tuple(chosen.values())).too_large:
             return None
         return Candidate(self.sketch, tuple(chosen.items()))
 
@@ -214,7 +228,7 @@ class TaskSpace(Generic[N]):
                 return None
             value = wanted.get(decision.name, options[0])
             chosen[decision.name] = value if value in options else _nearest(value, options)
-        return None if self.kind.properties(self.nest, self.machine, chosen).too_large else chosen
+        return None if self.properties_of(tuple(chosen.values())).too_large else chosen
 
     def neighbours(self, candidate: Candidate) -> Iterator[Candidate]:
         """Yield the legal candidates that differ in one decision, by one place."""
@@ -252,7 +266,7 @@ class TaskSpace(Generic[N]):
 
     def choose(self) -> Choice | None:
         """Return the default candidate of this kind."""
-        return self.kind.choose(self.nest, self.machine)
+        return self._choice
 
 
 def _nearest(value: int, options: Sequence[int]) -> int:

@@ -1,7 +1,11 @@
-"""Turn `memref.copy` into vectors where it is a short row, or else into `linalg.copy`.
+"""Turn `memref.copy` into vectors where it is a short row, or else into `linalg.copy`, and rows that follow each other,
+copied or filled, into one row.
 
-Upstream lowers it to a call of a runtime library that we do not have. A row that is read at a computed place and
-written as it is has become such a copy: canonicalization folds a vector that is only read and written.
+Upstream lowers `memref.copy` to a call of a runtime library that we do not have. A row that is read at a computed place
+and written as it is has become such a copy: canonicalization folds a vector that is only read and written.
+
+LLVM unrolls a loop over some rows in full, and vectorizes each of them with a check that nothing overlaps: for the
+border of a convolution of 28x28 that is half of the kernel's code, and of the time to compile it.
 """
 
 from collections.abc import Sequence
@@ -18,12 +22,28 @@ LONGEST_ROW = 256
 
 
 def run(module: ir.Module) -> None:
-    """Rewrite every copy of the module in place."""
-    for op in collect(module.operation, "memref.copy"):
+    """Rewrite every copy and fill of the module in place."""
+    for op in collect(module.operation, "memref.copy", "linalg.copy", "linalg.fill"):
+        source, into = op.operands
         with ir.InsertionPoint(op), op.location:
-            if not _copied_row(op.operands[0], op.operands[1]):
-                linalg.copy(op.operands[0], outs=[op.operands[1]])
+            if op.name == "linalg.fill":
+                (row,) = _joined_rows(into)
+                linalg.fill(source, outs=[row])
+            elif op.name != "memref.copy" or not _copied_row(source, into):
+                source, into = _joined_rows(source, into)
+                linalg.copy(source, outs=[into])
         op.erase()
+
+
+def _joined_rows(*buffers: ir.Value) -> list[ir.Value]:
+    """Return buffers of one shape with their last dims as one, as far as these are contiguous in all of them."""
+    kinds = [ir.MemRefType(b.type) for b in buffers]
+    rank = kinds[0].rank
+    first = next((k for k in range(rank) if all(_is_row(kind, k) for kind in kinds)), rank)
+    if first > rank - 2:
+        return list(buffers)
+    groups = [*([k] for k in range(first)), list(range(first, rank))]
+    return [_joined(b, kind, groups) for b, kind in zip(buffers, kinds, strict=True)]
 
 
 def _copied_row(source: ir.Value, into: ir.Value) -> bool:
@@ -31,7 +51,7 @@ def _copied_row(source: ir.Value, into: ir.Value) -> bool:
     kinds = [ir.MemRefType(v.type) for v in (source, into)]
     sizes = list(kinds[0].shape)
     length = prod(sizes)
-    if not 1 < length <= LONGEST_ROW or not all(_is_row(kind, sizes) for kind in kinds):
+    if not 1 < length <= LONGEST_ROW or not all(_is_row(kind) for kind in kinds):
         return False
     element = kinds[0].element_type
     with_dims = [k for k, size in enumerate(sizes) if size > 1]
@@ -47,18 +67,23 @@ def _copied_row(source: ir.Value, into: ir.Value) -> bool:
     return True
 
 
-def _is_row(kind: ir.MemRefType, sizes: Sequence[int]) -> bool:
-    """Whether the elements lie one after the other."""
+def _is_row(kind: ir.MemRefType, first: int = 0) -> bool:
+    """Whether the elements of the dims from the `first` on lie one after the other."""
     wanted = 1
-    for size, stride in reversed(list(zip(sizes, kind.get_strides_and_offset()[0], strict=True))):
-        if size > 1 and stride != wanted:
+    strides, _ = kind.get_strides_and_offset()
+    for size, stride in reversed(list(zip(kind.shape, strides, strict=True))[first:]):
+        if size < 0 or (size > 1 and stride != wanted):
             return False
         wanted *= size
     return True
 
 
-def _joined(value: ir.Value, kind: ir.MemRefType, groups: list[list[int]]) -> ir.Value:
-    """Return a row of memory as a buffer of one dim."""
-    _, offset = kind.get_strides_and_offset()
-    layout = ir.StridedLayoutAttr.get(offset, [1]) if isinstance(kind.layout, ir.StridedLayoutAttr) else None
-    return memref.collapse_shape(ir.MemRefType.get([prod(kind.shape)], kind.element_type, layout), value, groups)
+def _joined(value: ir.Value, kind: ir.MemRefType, groups: Sequence[Sequence[int]]) -> ir.Value:
+    """Return a buffer with each group of its dims, which are contiguous, as one."""
+    strides, offset = kind.get_strides_and_offset()
+    # As upstream infers them: a group's elements are as far apart as those of its last dim that has more than one.
+    apart = [next((strides[k] for k in reversed(g) if kind.shape[k] != 1), strides[g[0]]) for g in groups]
+    layout = ir.StridedLayoutAttr.get(offset, apart) if isinstance(kind.layout, ir.StridedLayoutAttr) else None
+    shape = [prod(kind.shape[k] for k in g) for g in groups]
+    joined = ir.MemRefType.get(shape, kind.element_type, layout, kind.memory_space)
+    return memref.collapse_shape(joined, value, groups)

@@ -84,7 +84,8 @@ class Border:
                 continue
             starts = [0]
             for move, own, extent in zip(window, chunk, loops, strict=True):
-                starts = [s + move * k for s in starts for k in range(0, extent, own)]
+                if move:
+                    starts = [s + move * k for s in starts for k in range(0, extent, own)]
             inside *= sum(low <= s and s + read <= size - high for s in starts) / len(starts)
         return 1 - inside
 

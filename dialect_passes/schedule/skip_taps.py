@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from mlir import ir
 from mlir.dialects import affine
@@ -59,7 +60,7 @@ class Skip:
     inside: int
     """Elements that are no border."""
 
-    @property
+    @cached_property
     def share(self) -> float:
         """Which part of all taps is left."""
         left = 0
