@@ -38,6 +38,7 @@ from ansorc.dialect_passes.lower import (
     sections,
     streaming,
     strided_slices,
+    vector_copies,
 )
 from ansorc.dialect_passes.lower.pipelines import AFFINE, BUFFERIZE, GENERALIZE, PREPARE, to_llvm
 from ansorc.dialect_passes.lower.sections import Section
@@ -112,6 +113,7 @@ def advance(module: ir.Module, stage: str, machine: Machine) -> str:
         prefetch.run(module)
     powers_of_two.run(module, scales=machine.x86 and machine.vector_bytes == AVX512_BYTES)
     streamed = streaming.mark(module, machine.vector_bytes)
+    vector_copies.run(module, machine.vector_bytes)  # whose stores lie anywhere: after those that are streamed
     cut = sections.run(module)
     run_passes(module, to_llvm(machine.x86))
     if streamed is not None:

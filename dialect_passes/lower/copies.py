@@ -1,11 +1,7 @@
-"""Turn `memref.copy` into vectors where it is a short row, or else into `linalg.copy`, and rows that follow each other,
-copied or filled, into one row.
+"""Turn `memref.copy` into vectors where it is a short row, or else into `linalg.copy`.
 
-Upstream lowers `memref.copy` to a call of a runtime library that we do not have. A row that is read at a computed place
-and written as it is has become such a copy: canonicalization folds a vector that is only read and written.
-
-LLVM unrolls a loop over some rows in full, and vectorizes each of them with a check that nothing overlaps: for the
-border of a convolution of 28x28 that is half of the kernel's code, and of the time to compile it.
+Upstream lowers it to a call of a runtime library that we do not have. A row that is read at a computed place and
+written as it is has become such a copy: canonicalization folds a vector that is only read and written.
 """
 
 from collections.abc import Sequence
@@ -22,28 +18,12 @@ LONGEST_ROW = 256
 
 
 def run(module: ir.Module) -> None:
-    """Rewrite every copy and fill of the module in place."""
-    for op in collect(module.operation, "memref.copy", "linalg.copy", "linalg.fill"):
-        source, into = op.operands
+    """Rewrite every copy of the module in place."""
+    for op in collect(module.operation, "memref.copy"):
         with ir.InsertionPoint(op), op.location:
-            if op.name == "linalg.fill":
-                (row,) = _joined_rows(into)
-                linalg.fill(source, outs=[row])
-            elif op.name != "memref.copy" or not _copied_row(source, into):
-                source, into = _joined_rows(source, into)
-                linalg.copy(source, outs=[into])
+            if not _copied_row(op.operands[0], op.operands[1]):
+                linalg.copy(op.operands[0], outs=[op.operands[1]])
         op.erase()
-
-
-def _joined_rows(*buffers: ir.Value) -> list[ir.Value]:
-    """Return buffers of one shape with their last dims as one, as far as these are contiguous in all of them."""
-    kinds = [ir.MemRefType(b.type) for b in buffers]
-    rank = kinds[0].rank
-    first = next((k for k in range(rank) if all(_is_row(kind, k) for kind in kinds)), rank)
-    if first > rank - 2:
-        return list(buffers)
-    groups = [*([k] for k in range(first)), list(range(first, rank))]
-    return [_joined(b, kind, groups) for b, kind in zip(buffers, kinds, strict=True)]
 
 
 def _copied_row(source: ir.Value, into: ir.Value) -> bool:
@@ -51,13 +31,13 @@ def _copied_row(source: ir.Value, into: ir.Value) -> bool:
     kinds = [ir.MemRefType(v.type) for v in (source, into)]
     sizes = list(kinds[0].shape)
     length = prod(sizes)
-    if not 1 < length <= LONGEST_ROW or not all(_is_row(kind) for kind in kinds):
+    if not 1 < length <= LONGEST_ROW or not all(is_row(kind) for kind in kinds):
         return False
     element = kinds[0].element_type
     with_dims = [k for k, size in enumerate(sizes) if size > 1]
     if len(with_dims) > 1:
         groups = [list(range(len(sizes)))]
-        source, into = (_joined(v, kind, groups) for v, kind in zip((source, into), kinds, strict=True))
+        source, into = (joined(v, kind, groups) for v, kind in zip((source, into), kinds, strict=True))
     rank, last = (1, 0) if len(with_dims) > 1 else (len(sizes), with_dims[0])
     row, nothing = ir.VectorType.get([length], element), ub.PoisonOp(element).result
     at = [arith.ConstantOp(ir.IndexType.get(), 0).result] * rank
@@ -67,7 +47,7 @@ def _copied_row(source: ir.Value, into: ir.Value) -> bool:
     return True
 
 
-def _is_row(kind: ir.MemRefType, first: int = 0) -> bool:
+def is_row(kind: ir.MemRefType, first: int = 0) -> bool:
     """Whether the elements of the dims from the `first` on lie one after the other."""
     wanted = 1
     strides, _ = kind.get_strides_and_offset()
@@ -78,7 +58,7 @@ def _is_row(kind: ir.MemRefType, first: int = 0) -> bool:
     return True
 
 
-def _joined(value: ir.Value, kind: ir.MemRefType, groups: Sequence[Sequence[int]]) -> ir.Value:
+def joined(value: ir.Value, kind: ir.MemRefType, groups: Sequence[Sequence[int]]) -> ir.Value:
     """Return a buffer with each group of its dims, which are contiguous, as one."""
     strides, offset = kind.get_strides_and_offset()
     # As upstream infers them: a group's elements are as far apart as those of its last dim that has more than one.
