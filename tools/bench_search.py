@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
@@ -14,14 +15,18 @@ from typing import Any
 import click
 
 from ansorc.compiler import tuning
+from ansorc.compiler.cost_model.boosted_trees import Trees, starting_model
 from ansorc.compiler.driver import read, to_tasks
 from ansorc.compiler.errors import InvalidOptionError
 from ansorc.compiler.measuring.measurer import LocalPools, PoolMeasurer
 from ansorc.compiler.options import NO_RECORDS, Options
-from ansorc.compiler.program import Program
 from ansorc.compiler.search.policy import POLICIES, SearchSettings
+from ansorc.compiler.search.sample import default_points
 from ansorc.compiler.search.scheduler import STRATEGIES
-from ansorc.compiler.search.tuner import Event, Tuned
+from ansorc.compiler.search.task import SearchTask
+from ansorc.compiler.search.tuner import FINALISTS, Event
+from ansorc.compiler.search.zero_trials import promised
+from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.target import usable_cores
 from ansorc.tools.measure import missing, processor
 from ansorc.tools.tune_workloads import named
@@ -40,9 +45,13 @@ class Curve:
     """Seconds."""
     best: list[float] = field(default_factory=list[float])
     """Seconds of all tasks together, once each has a result."""
+    tried: list[tuple[str, Candidate, float]] = field(default_factory=list[tuple[str, Candidate, float]])
+    """All trials in order: task, candidate, seconds."""
 
     def watch(self, event: Event) -> None:
         """Take a batch into account."""
+        pairs = zip(event.candidates, event.trials, strict=True)
+        self.tried += [(event.task.name, c, inf if t.seconds is None else t.seconds) for c, t in pairs]
         known = [p.task.weight * p.best for p in event.progress if p.best is not None]
         if len(known) == sum(not p.dead or p.best is not None for p in event.progress):
             self.trials.append(event.done)
@@ -53,6 +62,11 @@ class Curve:
         """Return the best at a number of `trials` or of seconds (`elapsed`)."""
         k = bisect_right(getattr(self, of), place)
         return self.best[k - 1] if k else None
+
+    def fastest(self, task: str, first: int) -> list[Candidate]:
+        """Return the fastest candidates of a task among the `first` trials, the best first."""
+        mine = [(seconds, k, c) for k, (name, c, seconds) in enumerate(self.tried[:first]) if name == task]
+        return [c for seconds, _, c in sorted(mine)[:FINALISTS] if seconds < inf]
 
     def reaches(self, seconds: float) -> float | None:
         """Return when the best was so good, in seconds of search."""
@@ -65,7 +79,7 @@ class Searched:
 
     name: str
     seconds: Mapping[str, float]
-    """Of what each found, measured in turn at the end."""
+    """Of what each found, and of what its first trials found, measured in turn at the end."""
     curves: Mapping[str, Curve]
 
     def relative(self, way: str) -> float:
@@ -81,13 +95,19 @@ class Searched:
 @click.option(
     "--batch", type=click.IntRange(min=1), default=16, show_default=True, help="Candidates tried together, at most."
 )
+@click.option(
+    "--at",
+    type=click.IntRange(min=0),
+    multiple=True,
+    help="Compare what the first so many trials found, too; 0: what the cost model promises without any.",
+)
 @click.option("--no-defaults", is_flag=True, help="Search without the default schedules to start from.")
 @click.option("--threads", type=int, help="Threads that candidates run on [default: all cores].")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw the curves; needs matplotlib.")
 def search(
-    names: tuple[str, ...], trials: int, policies: str, schedulers: str, batch: int, no_defaults: bool,
-    threads: int | None, seed: int, picture: Path | None,
+    names: tuple[str, ...], trials: int, policies: str, schedulers: str, batch: int, at: tuple[int, ...],
+    no_defaults: bool, threads: int | None, seed: int, picture: Path | None,
 ) -> None:  # fmt: skip
     """Search each WORKLOAD with every policy, and each MODEL with every task scheduler; compare what they found."""
     if picture is not None and missing("matplotlib"):
@@ -95,7 +115,7 @@ def search(
     options = Options(trials=trials, records=NO_RECORDS, threads=threads, seed=seed)
     click.echo(f"{processor()}; {threads or usable_cores()} threads, {trials} trials, seed {seed}")
     settings = SearchSettings(batch=batch, defaults=not no_defaults)
-    found = [_search(n, options, schedulers if n.endswith(MODEL) else policies, settings) for n in names]
+    found = [_search(n, options, schedulers if n.endswith(MODEL) else policies, settings, at) for n in names]
     for networks in (False, True):
         chosen = [s for s in found if s.name.endswith(MODEL) == networks]
         if chosen:
@@ -107,7 +127,7 @@ def search(
         draw(found, picture)
 
 
-def _search(name: str, options: Options, ways: str, settings: SearchSettings) -> Searched:
+def _search(name: str, options: Options, ways: str, settings: SearchSettings, at: Sequence[int]) -> Searched:
     model = name if name.endswith(MODEL) else named(name).model
     source = to_tasks(read(model, options), options)
     tasks = tuning.tunable([source], options)
@@ -115,33 +135,64 @@ def _search(name: str, options: Options, ways: str, settings: SearchSettings) ->
     if options.trials < batch * tasks:
         raise InvalidOptionError("--trials", options.trials, f"at least {batch * tasks}: {name} has {tasks} tasks")
     curves: dict[str, Curve] = {}
-    tuned: dict[str, Tuned] = {}
+    best: dict[str, Mapping[str, Candidate]] = {}
+    searched: Sequence[SearchTask] = ()
     for way in ways.split(","):
         policy, strategy = ("evolution", way) if name.endswith(MODEL) else (way, "gradient")
         curves[way] = Curve()
         chosen = replace(settings, policy=policy, batch=batch)
-        tuned[way] = tuning.search([source], options, curves[way].watch, chosen, strategy=strategy)
+        tuned = tuning.search([source], options, curves[way].watch, chosen, strategy=strategy)
+        best[way], searched = tuned.best, [p.task for p in tuned.progress]
         click.echo(f"{name} {way}: {1e3 * curves[way].best[-1]:.4f} ms after {curves[way].elapsed[-1]:.0f} s", err=True)
-    return Searched(name, _compared(source, tuned, options), curves)
+    with closing(PoolMeasurer(options.target, _threads(options), LocalPools(options.jobs))) as measurer:
+        for way, curve in curves.items():
+            for n in at:
+                best[f"{way} at {n}"] = _first(curve, n, searched, measurer) if n else _promised(searched, options)
+        return Searched(name, _compared(searched, best, measurer), curves)
 
 
-def _compared(source: Program, tuned: Mapping[str, Tuned], options: Options) -> dict[str, float]:
+def _threads(options: Options) -> int:
+    return options.threads or usable_cores()
+
+
+def _first(curve: Curve, count: int, tasks: Sequence[SearchTask], measurer: PoolMeasurer) -> dict[str, Candidate]:
+    """Return the best of the first trials, chosen as a search does: the fastest of them are measured once more."""
+    finalists = [(task, found) for task in tasks if (found := curve.fastest(task.name, count))]
+    times = measurer.confirm(finalists)
+    ranked = (
+        (task.name, min(zip(map(_middle, each), range(len(each)), strict=True))[1], found)
+        for (task, found), each in zip(finalists, times, strict=True)
+    )
+    return {name: found[k] for name, k, found in ranked}
+
+
+def _promised(tasks: Sequence[SearchTask], options: Options) -> dict[str, Candidate]:
+    """Return what the cost model expects to be fastest, where nothing is measured."""
+    model = starting_model(options)
+    trees = None if model is None else Trees.load(model)
+    chosen = {t.name: promised(t, trees, _threads(options)) if trees else None for t in tasks}
+    return {t.name: chosen[t.name] or t.candidate(default_points(t)[0]) for t in tasks}
+
+
+def _compared(
+    tasks: Sequence[SearchTask], best: Mapping[str, Mapping[str, Candidate]], measurer: PoolMeasurer
+) -> dict[str, float]:
     """Measure what each way found once more, those of a task in turn; return the seconds of all tasks together."""
-    measurer = PoolMeasurer(options.target, options.threads or usable_cores(), LocalPools(options.jobs))
-    tasks = [p.task for p in next(iter(tuned.values())).progress if all(p.task.name in t.best for t in tuned.values())]
-    try:
-        times = measurer.confirm([(task, [t.best[task.name] for t in tuned.values()]) for task in tasks])
-    finally:
-        measurer.close()
-    middle = [[median(t) if t else inf for t in each] for each in times]
+    known = [task for task in tasks if all(task.name in each for each in best.values())]
+    times = measurer.confirm([(task, [each[task.name] for each in best.values()]) for task in known])
+    middle = [[_middle(t) for t in each] for each in times]
     return {
-        way: sum(task.weight * each[k] for task, each in zip(tasks, middle, strict=True)) for k, way in enumerate(tuned)
+        way: sum(task.weight * each[k] for task, each in zip(known, middle, strict=True)) for k, way in enumerate(best)
     }
+
+
+def _middle(times: Sequence[float]) -> float:
+    return median(times) if times else inf
 
 
 def table(found: Sequence[Searched]) -> list[str]:
     """Return a line for each search: the time of the best, and the speed of each way over it."""
-    ways = list(found[0].curves)
+    ways = list(found[0].seconds)
     width = max(len(s.name) for s in found)
     head = f"{'':{width}}  {'best ms':>9}  " + "  ".join(f"{w:>{max(6, len(w))}}" for w in ways)
     lines = [head]

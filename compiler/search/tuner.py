@@ -63,7 +63,10 @@ class Event:
     """What happened last, for whoever watches."""
 
     task: SearchTask
+    candidates: Sequence[Candidate]
+    """What was tried."""
     trials: Sequence[Trial]
+    """What became of each."""
     done: int
     """Trials so far, of all tasks."""
     seconds: float
@@ -211,7 +214,9 @@ class _Tuning:
         patience = self._budget.patience
         if patience is not None and found is not None and len(search.trials) - _place(search, found[0]) > patience:
             progress.dead = f"no better candidate in {patience} trials"
-        self._watch(Event(search.task, trials, self._done, time.monotonic() - self._start, self._scheduler.tasks))
+        candidates = [search.task.candidate(p) for p in points]
+        seconds = time.monotonic() - self._start
+        self._watch(Event(search.task, candidates, trials, self._done, seconds, self._scheduler.tasks))
 
     def _try(self, task: SearchTask, points: Sequence[Point], best: float | None) -> list[Trial]:
         """Return the fates of points: from the records of this run, where it was interrupted, else measured now."""
