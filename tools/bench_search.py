@@ -34,6 +34,8 @@ from ansorc.tools.tune_workloads import named
 MODEL = ".onnx"
 PLACES = 60
 """Of a curve in the picture."""
+COMPARISONS = 4
+"""In the end, each in new processes: in one of them a kernel's memory may lie badly."""
 
 
 @dataclass
@@ -179,8 +181,9 @@ def _compared(
 ) -> dict[str, float]:
     """Measure what each way found once more, those of a task in turn; return the seconds of all tasks together."""
     known = [task for task in tasks if all(task.name in each for each in best.values())]
-    times = measurer.confirm([(task, [each[task.name] for each in best.values()]) for task in known])
-    middle = [[_middle(t) for t in each] for each in times]
+    chosen = [(task, [each[task.name] for each in best.values()]) for task in known]
+    times = [measurer.confirm(chosen) for _ in range(COMPARISONS)]
+    middle = [[_middle([_middle(t[j][k]) for t in times]) for k in range(len(best))] for j in range(len(known))]
     return {
         way: sum(task.weight * each[k] for task, each in zip(known, middle, strict=True)) for k, way in enumerate(best)
     }
