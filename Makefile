@@ -26,8 +26,9 @@ types: venv ## pyright, strict
 lit: venv ## IR in, IR out: one file a pass
 	$(BIN)/lit -v tests/lit
 
-unit: venv ## pytest
-	$(BIN)/python -m pytest -q --durations=15
+unit: venv ## pytest: side by side, then what measures or starts processes
+	$(BIN)/python -m pytest -q --durations=15 -m 'not alone' -n logical --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -q --durations=15 -m alone
 
 check: lint types lit unit ## all of the above
 

@@ -16,6 +16,8 @@ import ansorc
 from ansorc.compiler.errors import NothingToTuneError, UnusableRecordsError
 from ansorc.tools.networks.seeded import load_network, network_path
 
+pytestmark = pytest.mark.alone
+
 
 def model(nodes: list[onnx.NodeProto], shape: list[int | str], *weights: onnx.TensorProto) -> onnx.ModelProto:
     """A model from input x of `shape` to output y."""

@@ -19,6 +19,8 @@ from ansorc.tools.measure import interleave, missing, relative_error
 from ansorc.tools.network_engines import ENGINES, PACKAGES
 from ansorc.tools.workloads_convolution import Convolution
 
+pytestmark = pytest.mark.alone
+
 
 def test_the_error_is_relative_to_the_largest_magnitude() -> None:
     expected = np.array([-4.0, 1.0], np.float32)

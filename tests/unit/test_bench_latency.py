@@ -13,6 +13,8 @@ from onnx_cases import graph_model
 
 from ansorc.tools.bench_latency import Latency, lines
 
+pytestmark = pytest.mark.alone
+
 X = np.ones((32, 32), np.float32)
 
 

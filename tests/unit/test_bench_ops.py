@@ -23,6 +23,8 @@ from ansorc.tools.suites import SUITES
 from ansorc.tools.workloads import AttentionScores, BatchMatmul, Case, Dense, MatrixNorm
 from ansorc.tools.workloads_convolution import Capsules, Convolution
 
+pytestmark = pytest.mark.alone
+
 LIMITS = Limits("cpu", 1, 256, 50, 50, (Level("L1", 1000, 90, 90), Level("memory", 10**6, 10, 10)), 8, 8, 100)
 WORKLOAD = BatchMatmul("GMM", 4, 5, 6)
 FIGURES = OpFigures(

@@ -11,6 +11,8 @@ from ansorc.tools.bench_peak import limits_text
 from ansorc.tools.limit_kernels import LimitKernels
 from ansorc.tools.limits import Cache, Level, Limits, empty_step, measure_limits, read_caches
 
+pytestmark = pytest.mark.alone
+
 CACHES = (Cache("L1", 16 << 10, 1), Cache("L2", 256 << 10, 1))
 LEVELS = (Level("L1", 1000, 90, 160), Level("L2", 10_000, 50, 80), Level("memory", 100_000, 10, 10))
 LIMITS = Limits("cpu", 2, 256, 50, 100, LEVELS, 8, 9, None)

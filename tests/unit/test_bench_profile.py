@@ -20,6 +20,8 @@ from ansorc.compiler.options import Options
 from ansorc.compiler.tasks import compile_tasks
 from ansorc.tools.bench_profile import CallFigures, NetworkProfile, computes, lines
 
+pytestmark = pytest.mark.alone
+
 X = np.arange(64 * 64, dtype=np.float32).reshape(64, 64) / 4096
 
 

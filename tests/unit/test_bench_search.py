@@ -12,6 +12,8 @@ from ansorc.compiler.sketch.candidate import Candidate, Sketch
 from ansorc.tools.bench_search import Curve, Searched, draw, table
 from ansorc.tools.workloads import Dense
 
+pytestmark = pytest.mark.alone
+
 
 def test_policies_and_schedulers_are_compared(tmp_path: Path) -> None:
     onnx.save(Dense("D", 24, 32, 64, activation="relu").case(1).model, tmp_path / "layer.onnx")

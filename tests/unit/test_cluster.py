@@ -23,6 +23,8 @@ from ansorc.compiler.search.tuner import Budget, Event, Settings, tune
 from ansorc.compiler.target import parse_target, target_key
 from ansorc.tools.workloads import Dense
 
+pytestmark = pytest.mark.alone
+
 pytest.importorskip("distributed")
 
 HERE = target_key(parse_target("native"))

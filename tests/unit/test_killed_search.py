@@ -8,8 +8,12 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from ansorc.compiler.records import exchange
 from ansorc.compiler.records.database import Records
+
+pytestmark = pytest.mark.alone
 
 TRIALS, KILLS = 24, 4
 

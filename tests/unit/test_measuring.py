@@ -30,6 +30,8 @@ from ansorc.runtime.kernel_runner import LoadedKernel
 from ansorc.tools.tune_workloads import named
 from ansorc.tools.workloads import Dense
 
+pytestmark = pytest.mark.alone
+
 HERE = Path(__file__).parent
 
 

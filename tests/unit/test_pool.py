@@ -17,6 +17,8 @@ from ansorc.compiler.knobs import read_knobs
 from ansorc.compiler.target import parse_target
 from ansorc.runtime import linking
 
+pytestmark = pytest.mark.alone
+
 PRELUDE = """
 import os, sys, threading
 import numpy as np

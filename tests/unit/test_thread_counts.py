@@ -14,6 +14,8 @@ from programs_for_threads import PROGRAMS
 import ansorc
 from ansorc.runtime.errors import RunFailedError
 
+pytestmark = pytest.mark.alone
+
 HERE = Path(__file__).parent
 SIZE = 192
 TIMEOUT_S = 60

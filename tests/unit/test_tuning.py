@@ -29,6 +29,8 @@ from ansorc.compiler.task_job import machine_of
 from ansorc.tools.tune_workloads import UnknownWorkloadError, examples, named
 from ansorc.tools.workloads import Case, Dense
 
+pytestmark = pytest.mark.alone
+
 LAYER = Dense("D", 24, 32, 64, activation="relu")
 
 

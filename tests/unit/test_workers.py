@@ -11,6 +11,8 @@ import pytest
 
 from ansorc.compiler.workers import Job, JobResult, run_jobs
 
+pytestmark = pytest.mark.alone
+
 HERE = Path(__file__).parent
 
 

@@ -28,6 +28,8 @@ from ansorc.compiler.task_job import TaskJob
 from ansorc.tools.workloads import Dense
 from ansorc.tools.workloads_convolution import Convolution
 
+pytestmark = pytest.mark.alone
+
 LAYER = Dense("D", 33, 32, 64)
 
 
