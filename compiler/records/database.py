@@ -41,7 +41,7 @@ CREATE TABLE trials (
   kind TEXT NOT NULL,
   candidate TEXT NOT NULL,  -- JSON
   fate TEXT NOT NULL,
-  seconds REAL,             -- a call; NULL unless measured
+  seconds REAL,             -- a call; NULL unless measured, also when measured again
   times TEXT NOT NULL,      -- JSON: seconds of the repeats during the search; `seconds` may know of later ones
   reason TEXT NOT NULL,
   compile_seconds REAL NOT NULL,
@@ -136,8 +136,8 @@ class Records:
         with self._explained(), self._transaction():
             self._connection.executemany(f"INSERT INTO trials (run, {', '.join(COLUMNS)}) VALUES ({_PLACES})", rows)
 
-    def confirm(self, run: Run, task: str, seconds: Mapping[Candidate, float]) -> None:
-        """Note what candidates of a run took when they were measured once more."""
+    def confirm(self, run: Run, task: str, seconds: Mapping[Candidate, float | None]) -> None:
+        """Note what candidates of a run took when they were measured once more; None where one failed then."""
         rows = [(s, run.id, task, c.to_json()) for c, s in seconds.items()]
         with self._explained(), self._transaction():
             self._connection.executemany(

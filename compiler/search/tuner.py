@@ -6,9 +6,8 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import median
 
 from ansorc.compiler.cost_model.boosted_trees import CostModel, Trees
 from ansorc.compiler.errors import TaskFailedError
@@ -29,7 +28,12 @@ BEHIND = 1.001
 CONFIRM_SECONDS = 0.8
 """What that takes for a task, about: it is part of a time budget."""
 CONTENDERS = 3
-"""How many of a task's fastest are timed inside the network, beside its default."""
+"""How many of a task's fastest are timed inside the network, beside its default; or in more processes, without one."""
+SETTLEMENTS = 2
+"""How often those are measured again: of a kernel whose time depends on where its memory lies, two processes tell
+little, and of many such kernels some are lucky twice."""
+SETTLE_SECONDS = 3.0
+"""What that takes, about."""
 INSIDE_SECONDS = 0.6
 """What that takes for a task, about."""
 
@@ -174,7 +178,7 @@ class _Tuning:
                     break
                 self._batch(k)
             self._confirm()
-            self._compare_inside()
+            self._settle(self._compare_inside())
         except KeyboardInterrupt:
             interrupted = True
         best = [(s.task, found) for s in self._searches if (found := s.best) is not None]
@@ -187,7 +191,7 @@ class _Tuning:
         trials = self._budget.trials
         if self._budget.seconds is not None:
             each = CONFIRM_SECONDS + (INSIDE_SECONDS if self._inside is not None else 0)
-            kept = sum(p.trials > 0 for p in self._scheduler.tasks) * each
+            kept = sum(p.trials > 0 for p in self._scheduler.tasks) * each + SETTLE_SECONDS
             if time.monotonic() - self._start >= self._budget.seconds - kept:
                 return 0
         return self._settings.search.batch if trials is None else trials - self._done
@@ -244,13 +248,15 @@ class _Tuning:
         confirmed: set[tuple[str, Point]] = set()
         self._measure_fastest(confirmed)
         for search in self._searches:
-            timed = {p: s for p, t in search.trials.items() if (s := t.seconds) is not None}
-            known = [s for p, s in timed.items() if (search.task.name, p) in confirmed]
-            if known:
-                least = BEHIND * min(known)
-                lucky = [p for p, s in timed.items() if s < least and (search.task.name, p) not in confirmed]
-                search.trials.update({p: replace(search.trials[p], times=(least,)) for p in lucky})
-                self._note(search.task, {search.task.candidate(p): least for p in lucky})
+            self._rank_behind(search, [p for p in search.trials if (search.task.name, p) in confirmed])
+
+    def _rank_behind(self, search: TaskSearch, first: Collection[Point]) -> None:
+        """Let no point be faster than the fastest of the `first`."""
+        timed = {p: s for p, t in search.trials.items() if (s := t.seconds) is not None}
+        least = BEHIND * min((timed[p] for p in first if p in timed), default=0.0)
+        lucky = [p for p, s in timed.items() if s < least and p not in first]
+        search.trials.update({p: replace(search.trials[p], times=(least,)) for p in lucky})
+        self._note(search.task, {search.task.candidate(p): least for p in lucky})
 
     def _measure_fastest(self, confirmed: set[tuple[str, Point]]) -> None:
         for _ in range(CONFIRMATIONS):
@@ -265,22 +271,24 @@ class _Tuning:
             confirmed |= {(search.task.name, p) for search, points in chosen for p in points}
             self._measure_again(chosen)
 
-    def _measure_again(self, chosen: Sequence[tuple[TaskSearch, Sequence[Point]]]) -> None:
+    def _measure_again(self, chosen: Sequence[tuple[TaskSearch, Sequence[Point]]], *, keep: bool = False) -> None:
+        """Measure points again, beside or instead of what was measured before; those that fail now have no times."""
         finalists = [(s.task, [s.task.candidate(p) for p in points]) for s, points in chosen]
         for (search, points), (_, candidates), times in zip(
             chosen, finalists, self._measurer.confirm(finalists), strict=True
         ):
             for point, again in zip(points, times, strict=True):
-                search.trials[point] = replace(search.trials[point], times=again)
-            self._note(search.task, {c: median(t) for c, t in zip(candidates, times, strict=True) if t})
+                before = search.trials[point].times if keep and again else ()
+                search.trials[point] = replace(search.trials[point], times=before + again)
+            self._note(search.task, {c: search.trials[p].seconds for c, p in zip(candidates, points, strict=True)})
 
-    def _compare_inside(self) -> None:
-        """Rank the fastest of each task, and its default, by what they take inside the network.
+    def _compare_inside(self) -> Collection[str]:
+        """Rank the fastest of each task, and its default, by what they take inside the network; return which tasks.
 
         Their times are relative to the fastest one alone: in there, everything takes longer.
         """
         if self._inside is None:
-            return
+            return ()
         chosen: dict[str, list[Point]] = {}
         for search in self._searches:
             fastest = [p for p in search.fastest(1.0) if p in search.trials]
@@ -290,7 +298,7 @@ class _Tuning:
         searches = {s.task.name: s for s in self._searches}
         tasks = {name: s.task for name, s in searches.items()}
         if not chosen:
-            return
+            return ()
         found = self._inside({name: [tasks[name].candidate(p) for p in points] for name, points in chosen.items()})
         for name, times in found.items():
             alone, least = searches[name].trials[chosen[name][0]].seconds, min(times.values())
@@ -300,8 +308,19 @@ class _Tuning:
                 trials, candidate = searches[name].trials, tasks[name].candidate(point)
                 trials[point] = replace(trials[point], times=(seconds[candidate],))
             self._note(tasks[name], seconds)
+        return found.keys()
 
-    def _note(self, task: SearchTask, seconds: Mapping[Candidate, float]) -> None:
+    def _settle(self, compared: Collection[str]) -> None:
+        """Rank the fastest of the tasks that no network compared by what they take in more processes."""
+        alone = [s for s in self._searches if s.task.name not in compared]
+        fastest = [(s, [p for p in s.fastest(1.0) if p in s.trials][:CONTENDERS]) for s in alone]
+        chosen = [(s, points) for s, points in fastest if len(points) > 1]
+        for _ in range(SETTLEMENTS if chosen else 0):
+            self._measure_again(chosen, keep=True)
+        for search, points in chosen:
+            self._rank_behind(search, points)
+
+    def _note(self, task: SearchTask, seconds: Mapping[Candidate, float | None]) -> None:
         if self._records is not None and self._run is not None:
             self._records.confirm(self._run, task.name, seconds)
 

@@ -36,13 +36,16 @@ def invented_seconds(candidate: Candidate) -> float:
 class Inventor:
     """Measures nothing; remembers what it was asked for.
 
-    Every third candidate is `broken`; of `lucky` ones, too, the first times are half of what they really take.
+    Every third candidate is `broken`; of `lucky` ones, too, the first times are half of what they really take. Those of
+    the next measurement are so, too, if they are lucky `twice`.
     """
 
-    def __init__(self, interrupt_after: int | None = None, broken: str = "", *, lucky: bool = False) -> None:
+    def __init__(
+        self, interrupt_after: int | None = None, broken: str = "", *, lucky: bool = False, twice: bool = False
+    ) -> None:
         self.asked: list[tuple[str, Candidate]] = []
         self.confirmed: list[Candidate] = []
-        self._interrupt_after, self._broken, self._lucky = interrupt_after, broken, lucky
+        self._interrupt_after, self._broken, self._lucky, self._twice = interrupt_after, broken, lucky, twice
 
     def measure(self, task: SearchTask, candidates: Sequence[Candidate | None], best: float | None) -> list[Trial]:
         if self._interrupt_after is not None and len(self.asked) >= self._interrupt_after:
@@ -60,8 +63,13 @@ class Inventor:
         return trials
 
     def confirm(self, finalists: Finalists) -> list[list[tuple[float, ...]]]:
-        self.confirmed += [c for _, candidates in finalists for c in candidates]
-        return [[(invented_seconds(c),) for c in candidates] for _, candidates in finalists]
+        return [[(self._again(c),) for c in candidates] for _, candidates in finalists]
+
+    def _again(self, candidate: Candidate) -> float:
+        first = candidate not in self.confirmed
+        self.confirmed.append(candidate)
+        third = any(c == candidate for _, c in self.asked[2::3])
+        return invented_seconds(candidate) / (2 if self._twice and third and first else 1)
 
     def close(self) -> None:
         pass

@@ -84,7 +84,7 @@ def test_confirmed_times_decide(tmp_path: Path) -> None:
         run = records.begin("key", "{}")
         first, second, *_ = stored = records_of(4)
         records.add(run, stored)
-        records.confirm(run, "task_a", {first.candidate: 9.0, second.candidate: 1.5})
+        records.confirm(run, "task_a", {first.candidate: None, second.candidate: 1.5})  # the first fails now
         best = records.best("task_a", "cpu", 2)
         assert best is not None
         assert best.candidate == second.candidate
