@@ -33,7 +33,7 @@ NO_PASSES_OF_KERNELS = ("loop-load-elim", "dse", "loop-unroll")
 loops are unrolled in full by an earlier pass."""
 DEPTH_OF_CASTS = 1
 """How deep LLVM looks into an address to prove that it does not wrap, which changes nothing: of some kernels in eight
-loops that took nine tenths of the time to compile."""
+loops that took most of the time to compile."""
 
 
 def expect_kernels(triple: str) -> None:

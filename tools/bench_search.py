@@ -136,6 +136,8 @@ def _search(name: str, options: Options, ways: str, settings: SearchSettings, at
     batch = min(settings.batch, tuning.batch_size(options, max(1, tasks)))
     if options.trials < batch * tasks:
         raise InvalidOptionError("--trials", options.trials, f"at least {batch * tasks}: {name} has {tasks} tasks")
+    if max(at, default=0) > (options.trials or 0):
+        raise InvalidOptionError("--at", max(at), f"at most --trials, {options.trials}")
     curves: dict[str, Curve] = {}
     best: dict[str, Mapping[str, Candidate]] = {}
     searched: Sequence[SearchTask] = ()
@@ -147,9 +149,10 @@ def _search(name: str, options: Options, ways: str, settings: SearchSettings, at
         best[way], searched = tuned.best, [p.task for p in tuned.progress]
         click.echo(f"{name} {way}: {1e3 * curves[way].best[-1]:.4f} ms after {curves[way].elapsed[-1]:.0f} s", err=True)
     with closing(PoolMeasurer(options.target, _threads(options), LocalPools(options.jobs))) as measurer:
-        for way, curve in curves.items():
-            for n in at:
-                best[f"{way} at {n}"] = _first(curve, n, searched, measurer) if n else _promised(searched, options)
+        for n in filter(None, at):
+            best |= {f"{way} at {n}": _first(curve, n, searched, measurer) for way, curve in curves.items()}
+        if 0 in at:
+            best["no trials"] = _promised(searched, options)
         return Searched(name, _compared(searched, best, measurer), curves)
 
 

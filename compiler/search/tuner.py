@@ -23,19 +23,19 @@ FINALISTS = 4
 """How many of a task's fastest are measured once more, in another process, before one is chosen."""
 CONFIRMATIONS = 4
 """How often others may take the place of finalists that were not as fast as they looked."""
-BEHIND = 1.001
-"""What looks faster than the fastest that was measured twice, but was not itself, ranks so far behind that."""
 CONFIRM_SECONDS = 0.8
 """What that takes for a task, about: it is part of a time budget."""
+BEHIND = 1.001
+"""What looks faster than the fastest that was measured again, but was not itself, ranks so far behind that."""
 CONTENDERS = 3
 """How many of a task's fastest are timed inside the network, beside its default; or in more processes, without one."""
-SETTLEMENTS = 2
-"""How often those are measured again: of a kernel whose time depends on where its memory lies, two processes tell
-little, and of many such kernels some are lucky twice."""
-SETTLE_SECONDS = 3.0
-"""What that takes, about."""
 INSIDE_SECONDS = 0.6
-"""What that takes for a task, about."""
+"""What it takes inside the network for a task, about."""
+SETTLEMENTS = 2
+"""How often they are measured again without a network: of a kernel whose time depends on where its memory lies, two
+processes tell little, and of many such kernels some are lucky twice."""
+SETTLE_SECONDS = 3.0
+"""What that takes for all tasks, about."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,8 @@ class _Tuning:
         trials = self._budget.trials
         if self._budget.seconds is not None:
             each = CONFIRM_SECONDS + (INSIDE_SECONDS if self._inside is not None else 0)
-            kept = sum(p.trials > 0 for p in self._scheduler.tasks) * each + SETTLE_SECONDS
+            searched = sum(p.trials > 0 for p in self._scheduler.tasks)
+            kept = searched * each + (SETTLE_SECONDS if searched else 0)
             if time.monotonic() - self._start >= self._budget.seconds - kept:
                 return 0
         return self._settings.search.batch if trials is None else trials - self._done
@@ -245,8 +246,7 @@ class _Tuning:
         So are those of the next ones, where they look faster than what the first really take: they have their turn. Of
         thousands there are more than have a turn; only what had one can be the best.
         """
-        confirmed: set[tuple[str, Point]] = set()
-        self._measure_fastest(confirmed)
+        confirmed = self._measure_fastest()
         for search in self._searches:
             self._rank_behind(search, [p for p in search.trials if (search.task.name, p) in confirmed])
 
@@ -258,7 +258,9 @@ class _Tuning:
         search.trials.update({p: replace(search.trials[p], times=(least,)) for p in lucky})
         self._note(search.task, {search.task.candidate(p): least for p in lucky})
 
-    def _measure_fastest(self, confirmed: set[tuple[str, Point]]) -> None:
+    def _measure_fastest(self) -> set[tuple[str, Point]]:
+        """Give the fastest their turns; return who had one, by task."""
+        confirmed: set[tuple[str, Point]] = set()
         for _ in range(CONFIRMATIONS):
             chosen: list[tuple[TaskSearch, list[Point]]] = []
             for search in self._searches:
@@ -267,9 +269,10 @@ class _Tuning:
                 chosen.append((search, fastest[: min(first, FINALISTS)]))
             chosen = [(search, points) for search, points in chosen if points]
             if not chosen:
-                return
+                break
             confirmed |= {(search.task.name, p) for search, points in chosen for p in points}
             self._measure_again(chosen)
+        return confirmed
 
     def _measure_again(self, chosen: Sequence[tuple[TaskSearch, Sequence[Point]]], *, keep: bool = False) -> None:
         """Measure points again, beside or instead of what was measured before; those that fail now have no times."""

@@ -18,13 +18,25 @@ pytestmark = pytest.mark.alone
 def test_policies_and_schedulers_are_compared(tmp_path: Path) -> None:
     onnx.save(Dense("D", 24, 32, 64, activation="relu").case(1).model, tmp_path / "layer.onnx")
     names = ("matmul-32", str(tmp_path / "layer.onnx"))
-    options = ("--trials", "12", "--policies", "evolution,random", "--threads", "1", "--no-defaults", "--at", "0")
+    options = (
+        "--trials",
+        "12",
+        "--policies",
+        "evolution,random",
+        "--threads",
+        "1",
+        "--no-defaults",
+        "--at",
+        "8",
+        "--at",
+        "0",
+    )
     command = [sys.executable, "-m", "ansorc.tools.bench", "search", *names, *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[1].split()[:4] == ["best", "ms", "evolution", "random"]
-    assert lines[1].endswith("evolution at 0  random at 0")
+    assert lines[1].endswith("evolution at 8  random at 8  no trials")
     assert lines[2].startswith("matmul-32 ")
     assert lines[4].split()[:4] == ["best", "ms", "gradient", "round-robin"]
     assert "is reached by gradient after" in lines[-1]
@@ -61,6 +73,7 @@ def test_curves_and_tables(tmp_path: Path) -> None:
     [
         (("no-such-workload",), "unknown workload 'no-such-workload'"),
         (("matmul-32", "--policies", "best"), "policy is 'best': expected one of"),
+        (("matmul-32", "--at", "200"), "--at is 200: expected at most --trials, 100"),
         (("matmul-32", "--trials", "3"), "--trials is 3: expected at least 4: matmul-32 has 1 tasks"),
     ],
 )

@@ -108,6 +108,11 @@ def _tune(
         return tune(task_list, measurer, known, Budget(trials), records)
 
 
+def test_the_shortest_time_allows_one_batch(product: SearchTask) -> None:
+    known = Settings("machine", 2, seed=3, search=SearchSettings(SMALL, batch=8))
+    assert tune([product], Inventor(), known, Budget(seconds=1.0)).trials == 8
+
+
 def test_the_budget_is_kept_and_no_candidate_comes_twice(several: list[SearchTask]) -> None:
     inventor = Inventor()
     tuned = _tune(several, inventor, 50)
