@@ -20,11 +20,12 @@ from ansorc.compiler.driver import read, to_tasks
 from ansorc.compiler.errors import InvalidOptionError
 from ansorc.compiler.measuring.measurer import LocalPools, PoolMeasurer
 from ansorc.compiler.options import NO_RECORDS, Options
+from ansorc.compiler.search.final_ranking import FINALISTS
 from ansorc.compiler.search.policy import POLICIES, SearchSettings
 from ansorc.compiler.search.sample import default_points
 from ansorc.compiler.search.scheduler import STRATEGIES
 from ansorc.compiler.search.task import SearchTask
-from ansorc.compiler.search.tuner import FINALISTS, Event
+from ansorc.compiler.search.tuner import Event
 from ansorc.compiler.search.zero_trials import promised
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.target import usable_cores

@@ -13,6 +13,7 @@ from ansorc.compiler.errors import InvalidOptionError
 from ansorc.compiler.records.database import Records
 from ansorc.compiler.search.crossover import cross
 from ansorc.compiler.search.evolution import Evolution, evolve
+from ansorc.compiler.search.final_ranking import CONTENDERS, FINALISTS
 from ansorc.compiler.search.mutate import mutate
 from ansorc.compiler.search.policy import POLICIES, SearchSettings
 from ansorc.compiler.search.sample import default_points, sample_points
@@ -25,7 +26,7 @@ from ansorc.compiler.search.scheduler import (
     total_latency,
 )
 from ansorc.compiler.search.task import Point, SearchTask
-from ansorc.compiler.search.tuner import CONTENDERS, FINALISTS, Budget, Settings, Tuned, tune
+from ansorc.compiler.search.tuner import Budget, Settings, Tuned, tune
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.tools.workloads import AttentionScores, BatchMatmul, Dense
 from ansorc.tools.workloads_convolution import Convolution
