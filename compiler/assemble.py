@@ -11,10 +11,10 @@ import numpy as np
 from mlir import ir
 
 from ansorc.compiler.host import Place, Step, host_ir
-from ansorc.compiler.kernel import KernelFacts, context
 from ansorc.compiler.program import Program
 from ansorc.dialect_passes.graph.plan_memory import Base, MemoryPlan, Placement, plan
-from ansorc.dialect_passes.schedule.block_channels import Packing
+from ansorc.dialect_passes.ir_context import context
+from ansorc.dialect_passes.kernel_facts import KernelFacts, Packing
 from ansorc.runtime.signature import host_names, host_numbers
 
 ALIGNMENT = 64

@@ -16,13 +16,14 @@ from ansorc.compiler import library, program
 from ansorc.compiler.assemble import Assembly, assemble, write_packed
 from ansorc.compiler.errors import DifferentResultError, InvalidStageForTuningError, UnknownStageError
 from ansorc.compiler.fusion import fuses
-from ansorc.compiler.kernel import STAGES, context
+from ansorc.compiler.kernel import STAGES
 from ansorc.compiler.options import NO_RECORDS, Options
 from ansorc.compiler.program import Program
 from ansorc.compiler.summary import Summary
-from ansorc.compiler.task_job import TaskCode
+from ansorc.compiler.task_code import TaskCode
 from ansorc.compiler.tasks import compile_tasks
 from ansorc.dialect_passes.graph import pipeline
+from ansorc.dialect_passes.ir_context import context
 
 if TYPE_CHECKING:
     from onnx import ModelProto

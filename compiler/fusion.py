@@ -16,6 +16,7 @@ from ansorc.compiler.sketch.kinds import spaces
 from ansorc.compiler.sketch.loop_nest import bytes_of
 from ansorc.compiler.task_job import machine_of
 from ansorc.dialect_passes.graph.form_tasks import Fuse, never
+from ansorc.dialect_passes.ir_context import context
 from ansorc.dialect_passes.ir_walk import body, functions
 from ansorc.dialect_passes.schedule.machine import Machine
 
@@ -47,7 +48,7 @@ def _chained(text: str, machine: Machine) -> float | None:
     cycles = _choices(text, machine).get(ChainKind.name)
     if cycles is None:
         return None
-    with kernel.context(), ir.Location.unknown():
+    with context(), ir.Location.unknown():
         return cycles if kernel.plan(ir.Module.parse(text), machine, (ChainKind.name,)).kind == ChainKind.name else None
 
 
@@ -56,7 +57,7 @@ def _alone(text: str, machine: Machine) -> float:
     choices = _choices(text, machine)
     if choices:
         return min(choices.values())
-    with kernel.context(), ir.Location.unknown():
+    with context(), ir.Location.unknown():
         module = ir.Module.parse(text)
         kernel.prepare(module)
         return plain_cost.estimate(next(functions(module)), machine)
@@ -64,14 +65,14 @@ def _alone(text: str, machine: Machine) -> float:
 
 @lru_cache(maxsize=256)
 def _result_bytes(text: str) -> int:
-    with kernel.context(), ir.Location.unknown():
+    with context(), ir.Location.unknown():
         module = ir.Module.parse(text)
         return bytes_of(list(body(next(functions(module))).operations)[-1].operands[0])
 
 
 def _choices(text: str, machine: Machine) -> dict[str, float]:
     """Return the fewest estimated cycles by kind."""
-    with kernel.context(), ir.Location.unknown():
+    with context(), ir.Location.unknown():
         module = ir.Module.parse(text)
         kernel.prepare(module)
         chosen = [(s.kind.name, s.choose()) for s in spaces(next(functions(module)), machine)]

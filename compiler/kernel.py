@@ -6,9 +6,6 @@ A module holds one task from here on. What later stages have to know of it trave
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
-
 from mlir import ir
 from mlir.dialects import llvm as llvm_dialect
 from mlir.dialects.transform import interpreter
@@ -18,6 +15,7 @@ from ansorc.compiler.errors import UnusableScriptError
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.sketch.schedule_task import Schedule, all_kinds, replay, schedule
 from ansorc.dialect_passes.ir_walk import functions
+from ansorc.dialect_passes.kernel_facts import KernelFacts
 from ansorc.dialect_passes.lower import (
     collapse_loops,
     collapse_reductions,
@@ -41,9 +39,7 @@ from ansorc.dialect_passes.lower import (
     vector_copies,
 )
 from ansorc.dialect_passes.lower.pipelines import AFFINE, BUFFERIZE, GENERALIZE, PREPARE, to_llvm
-from ansorc.dialect_passes.lower.sections import Section
 from ansorc.dialect_passes.schedule import border, gather_rows, loops, skip_taps
-from ansorc.dialect_passes.schedule.block_channels import Packing
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import sums_long_products
 from ansorc.dialect_passes.schedule.vectorize import FOLD_UNITS, LOWER_VECTORS, VECTORIZE
@@ -52,42 +48,6 @@ AVX512_BYTES = 64
 
 STAGES = ("linalg", "affine", "scheduled", "bufferized", "llvm-mlir")
 """Stages whose text is MLIR, in order; `affine` is a sibling of `scheduled` and `bufferized`."""
-
-
-@dataclass(frozen=True)
-class KernelFacts:
-    """What is known of a kernel besides its code."""
-
-    kind: str = ""
-    packings: dict[int, Packing] = field(default_factory=dict[int, Packing])
-    sections: tuple[Section, ...] = ()
-    scratch: tuple[int, ...] = ()
-    products: bool = False
-    """Whether all that it sums are products with panels, many at a time."""
-
-    def to_json(self) -> str:
-        """Return text for the module's attribute."""
-        return json.dumps(asdict(self))
-
-    @staticmethod
-    def from_json(text: str) -> KernelFacts:
-        """Read the module's attribute."""
-        raw = json.loads(text)
-        packings = {
-            int(k): Packing(tuple(p["shape"]), tuple(p["order"]), p.get("winograd", 0), p.get("strassen", False))
-            for k, p in raw["packings"].items()
-        }
-        made = tuple(Section(s["name"], s["chunks"]) for s in raw["sections"])
-        return KernelFacts(raw["kind"], packings, made, tuple(raw["scratch"]), raw.get("products", False))
-
-
-def context() -> ir.Context:
-    """Make a context in which `ansorc.*` attributes may stand anywhere."""
-    made = ir.Context()
-    made.allow_unregistered_dialects = True
-    made.enable_multithreading(False)
-    made.emit_error_diagnostics = True
-    return made
 
 
 def facts_of(module: ir.Module) -> KernelFacts:

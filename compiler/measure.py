@@ -13,18 +13,14 @@ import numpy as np
 from mlir import ir
 from numpy.typing import NDArray
 
-from ansorc.compiler import kernel
 from ansorc.compiler.host import Place, Step, steps_ir
 from ansorc.compiler.knobs import read_knobs
-from ansorc.compiler.sketch.kind import TaskSpace
-from ansorc.compiler.sketch.kinds import spaces
 from ansorc.compiler.target import Target, parse_target
-from ansorc.compiler.task_job import TaskCode
-from ansorc.dialect_passes import pitch
+from ansorc.compiler.task_code import TaskCode
+from ansorc.dialect_passes import pitch, zero_border
+from ansorc.dialect_passes.ir_context import context
 from ansorc.dialect_passes.ir_walk import body, functions, shape
 from ansorc.dialect_passes.pitch import Pitch
-from ansorc.dialect_passes.schedule import skip_taps
-from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.runtime import linking
 from ansorc.runtime.kernel_runner import LoadedKernel, aligned, arena
 from ansorc.runtime.llvm_binding import LoadedCode, compile_ir
@@ -74,7 +70,7 @@ class TensorType:
 @lru_cache(maxsize=64)
 def types_of_task(text: str) -> tuple[TensorType, ...]:
     """Return the types of a task's arguments, and of its result."""
-    with kernel.context(), ir.Location.unknown():
+    with context(), ir.Location.unknown():
         module = ir.Module.parse(text)
         function = next(functions(module))
         block = body(function)
@@ -82,17 +78,9 @@ def types_of_task(text: str) -> tuple[TensorType, ...]:
         kinds = [str(ir.RankedTensorType(v.type).element_type) for v in values]
         arguments = pitch.of_arguments(function)
         pitches = [*map(arguments.get, range(len(block.arguments))), pitch.of_result(function)]
-        borders = [*(skip_taps.border_of(function, k) for k in range(len(block.arguments))), ()]
+        borders = [*(zero_border.of_argument(function, k) for k in range(len(block.arguments))), ()]
         rows = zip(values, kinds, pitches, borders, strict=True)
         return tuple(TensorType(tuple(shape(v)), DTYPES[k], p, b) for v, k, p, b in rows)
-
-
-def spaces_of_task(text: str, machine: Machine) -> list[TaskSpace[Any]]:
-    """Return the spaces of candidates that a task has, one for each kind of schedule that fits it."""
-    with kernel.context(), ir.Location.unknown():
-        module = ir.Module.parse(text)
-        kernel.prepare(module)
-        return spaces(next(functions(module)), machine)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ import numpy as np
 from mlir import ir
 
 from ansorc.compiler.errors import InvalidStageTextError
-from ansorc.compiler.kernel import STAGES, context
+from ansorc.compiler.kernel import STAGES
 from ansorc.compiler.output import whole_file
+from ansorc.dialect_passes.ir_context import context
 from ansorc.dialect_passes.ir_walk import functions, text_of
 from ansorc.frontends.model import Model, TensorSpec
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mlir import ir
 
 from ansorc.compiler import kernel
-from ansorc.compiler.kernel import KernelFacts
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.sketch.kinds import sketched
 from ansorc.compiler.sketch.schedule_task import all_kinds
 from ansorc.compiler.target import Target
+from ansorc.compiler.task_code import TaskCode
+from ansorc.dialect_passes.ir_context import context
 from ansorc.dialect_passes.ir_walk import text_of
 from ansorc.dialect_passes.lower.pitched_arguments import RowsAreMixedError
 from ansorc.dialect_passes.lower.sections import ResultNotInPlaceError, SharedValueError
 from ansorc.dialect_passes.schedule.machine import Machine
-from ansorc.runtime.llvm_binding import CodeReport, compile_ir, compile_kernel, expect_kernels
+from ansorc.runtime.llvm_binding import compile_ir, compile_kernel, expect_kernels
 
 
 @dataclass(frozen=True)
@@ -49,23 +49,6 @@ class TaskJob:
     def given(self) -> bool:
         """Whether a schedule is asked for by name, which is compiled or fails."""
         return self.candidate is not None or bool(self.script)
-
-
-@dataclass(frozen=True)
-class TaskCode:
-    """A task at its goal."""
-
-    facts: KernelFacts
-    code: bytes
-    """Text of the stage, or an object file."""
-    transform: str = ""
-    """The schedule's transform script."""
-    failures: tuple[str, ...] = ()
-    """Why kinds of schedules that come before this one were left out."""
-    report: CodeReport | None = None
-    """What is in the object file."""
-    stages: Mapping[str, float] = field(default_factory=dict[str, float], compare=False)
-    """Seconds that each stage took: up to `scheduled`, `llvm-mlir`, `llvm` and the goal."""
 
 
 def machine_of(target: Target) -> Machine:
@@ -131,7 +114,7 @@ def compile_task(job: TaskJob) -> TaskCode:
 def _compile(job: TaskJob, kinds: tuple[str, ...]) -> TaskCode:
     machine, stage, script = machine_of(job.target), job.stage, ""
     clock = Clock()
-    with kernel.context(), ir.Location.unknown():
+    with context(), ir.Location.unknown():
         module = ir.Module.parse(job.text)
         if stage == "linalg" and not (job.unscheduled or job.goal == "affine"):
             planned = kernel.plan(module, machine, kinds, job.candidate, job.script)

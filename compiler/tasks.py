@@ -21,8 +21,10 @@ from ansorc.compiler.sketch.kinds import sketched
 from ansorc.compiler.sketch.schedule_task import LAST_KIND, all_kinds
 from ansorc.compiler.stage_passes import pipeline
 from ansorc.compiler.target import usable_cores
-from ansorc.compiler.task_job import TaskCode, TaskJob, machine_of
+from ansorc.compiler.task_code import TaskCode
+from ansorc.compiler.task_job import TaskJob, machine_of
 from ansorc.compiler.workers import Job, JobResult, run_jobs
+from ansorc.dialect_passes.ir_context import context
 
 ENTRY = "ansorc.compiler.search.zero_trials:compile_task"
 LONGEST_TASK = 120.0
@@ -115,7 +117,7 @@ def _check_candidates(program: Program, options: Options) -> None:
         kind = candidate.sketch.kind
         if options.exact and kind not in all_kinds(exact=True):
             raise IllegalDecisionError("kind", kind, "one that rounds as the model does (exact)", name)
-        with kernel.context(), ir.Location.unknown():
+        with context(), ir.Location.unknown():
             module = ir.Module.parse(program.code[name])
             try:
                 kernel.plan(module, machine_of(options.target), candidate=candidate)

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from ansorc.compiler.driver import link_tasks, read, to_tasks
-from ansorc.compiler.measure import spaces_of_task
 from ansorc.compiler.options import Options
 from ansorc.compiler.sketch.candidate import Candidate
-from ansorc.compiler.task_job import TaskCode, TaskJob, compile_task, machine_of
+from ansorc.compiler.task_code import TaskCode
+from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
+from ansorc.compiler.task_spaces import spaces_of_task
 from ansorc.dialect_passes.schedule import strassen_matrices, winograd_matrices
 from ansorc.runtime.module import CompiledModel
 from ansorc.tools.workloads import Array, AttentionScores, BatchMatmul, Dense, MatrixNorm, Workload

@@ -13,14 +13,16 @@ import numpy as np
 from ansorc.compiler.cost_model.boosted_trees import Trees, choosing_model
 from ansorc.compiler.cost_model.features import features
 from ansorc.compiler.driver import read, to_tasks
-from ansorc.compiler.measure import RunnableTask, runnable, spaces_of_task
+from ansorc.compiler.measure import RunnableTask, runnable
 from ansorc.compiler.options import Options
 from ansorc.compiler.search.task import SearchTask, task_of_text
 from ansorc.compiler.search.zero_trials import promised
 from ansorc.compiler.sketch.analytic import FMA_PORTS
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.sketch.kind import Choice, TaskSpace
-from ansorc.compiler.task_job import TaskCode, TaskJob, compile_task, machine_of
+from ansorc.compiler.task_code import TaskCode
+from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
+from ansorc.compiler.task_spaces import spaces_of_task
 from ansorc.compiler.tasks import ENTRY
 from ansorc.compiler.workers import Job, run_jobs
 from ansorc.tools.limits import Limits

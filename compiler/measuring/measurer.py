@@ -21,7 +21,8 @@ from ansorc.compiler.search.task import SearchTask
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.sketch.schedule_task import all_kinds
 from ansorc.compiler.target import Target
-from ansorc.compiler.task_job import TaskCode, TaskJob
+from ansorc.compiler.task_code import TaskCode
+from ansorc.compiler.task_job import TaskJob
 from ansorc.compiler.tasks import ENTRY
 from ansorc.compiler.workers import Job, JobResult, Pool, WorkerPool
 
@@ -32,7 +33,8 @@ MEMORY_SHARE = 0.6
 """Of the machine's memory: what the compiling processes may want together, and what the running one may."""
 PLAIN_FLOPS = 1e9
 """Plain loops compute the reference of tasks up to this size; of larger ones the default schedule does."""
-CONFIRMING_PROCESSES, CONFIRMING_ROUNDS = 2, 1
+CONFIRMING_PROCESSES = 2
+"""In every second one the order is the other way around: what runs first in a process may be a little slower for it."""
 DRIFT = 0.05
 """The anchor's times before and after a batch differ by no more on a quiet machine."""
 ANCHORS = 3
@@ -172,15 +174,14 @@ class PoolMeasurer:
             if result.failure is None:
                 self._prepare(task).codes[c] = result.value
         times = [[list[float]() for _ in candidates] for _, candidates in finalists]
-        for _ in range(CONFIRMING_PROCESSES):
+        for process in range(CONFIRMING_PROCESSES):
             with closing(self._pools.runner()) as fresh:
                 for (task, candidates), mine in zip(finalists, times, strict=True):
                     ready = self._prepare(task)
-                    kept = [k for k, c in enumerate(candidates) if c in ready.codes]
+                    kept = [k for k, c in enumerate(candidates) if c in ready.codes][:: -1 if process % 2 else 1]
                     codes = [ready.codes[candidates[k]] for k in kept]
-                    for _ in range(CONFIRMING_ROUNDS):
-                        for k, trial in zip(kept, self._run(task, ready, codes, None, fresh), strict=True):
-                            mine[k] += trial.times
+                    for k, trial in zip(kept, self._run(task, ready, codes, None, fresh), strict=True):
+                        mine[k] += trial.times
         return [[tuple(t) for t in mine] for mine in times]
 
     def _build(self, wanted: Sequence[tuple[SearchTask, Candidate | None]]) -> list[JobResult]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ansorc.compiler.measure import POISON, RunnableTask, runnable, types_of_task
 from ansorc.compiler.target import Target
-from ansorc.compiler.task_job import TaskCode
+from ansorc.compiler.task_code import TaskCode
 from ansorc.runtime.kernel_runner import intact
 
 Array = NDArray[Any]

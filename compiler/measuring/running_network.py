@@ -20,7 +20,7 @@ from ansorc.compiler.host import steps_ir
 from ansorc.compiler.knobs import read_knobs
 from ansorc.compiler.program import Program
 from ansorc.compiler.target import Target
-from ansorc.compiler.task_job import TaskCode
+from ansorc.compiler.task_code import TaskCode
 from ansorc.frontends.model import TensorSpec
 from ansorc.runtime import linking
 from ansorc.runtime.kernel_runner import LoadedKernel, aligned, arena

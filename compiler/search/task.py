@@ -9,11 +9,12 @@ from typing import Any
 
 from mlir import ir
 
-from ansorc.compiler.measure import spaces_of_task
 from ansorc.compiler.program import Program
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.sketch.kind import TaskSpace
 from ansorc.compiler.sketch.schedule_task import all_kinds
+from ansorc.compiler.task_spaces import spaces_of_task
+from ansorc.dialect_passes.ir_context import context
 from ansorc.dialect_passes.ir_walk import functions
 from ansorc.dialect_passes.schedule.machine import Machine
 
@@ -103,8 +104,6 @@ def _flops(spaces: tuple[TaskSpace[Any], ...]) -> float:
 
 def calls_of(main: str) -> Mapping[str, int]:
     """Return how often the main module of a program calls each of its tasks."""
-    from ansorc.compiler.kernel import context
-
     with context(), ir.Location.unknown():
         module = ir.Module.parse(main)
         return {

@@ -13,7 +13,8 @@ from ansorc.compiler.search.evolution import Evolution
 from ansorc.compiler.search.policy import SearchSettings, TaskSearch, evolution
 from ansorc.compiler.search.task import SearchTask, task_of_text
 from ansorc.compiler.sketch.candidate import Candidate
-from ansorc.compiler.task_job import SCHEDULE_FAILURES, TaskCode, TaskJob, machine_of
+from ansorc.compiler.task_code import TaskCode
+from ansorc.compiler.task_job import SCHEDULE_FAILURES, TaskJob, machine_of
 
 EVOLUTION = Evolution(population=128, generations=2)
 MARGIN = 1.05

@@ -19,8 +19,8 @@ from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
 from ansorc.compiler.sketch.properties import Properties
 from ansorc.compiler.sketch.steps import Step
 from ansorc.dialect_passes.ir_walk import collect, segments
+from ansorc.dialect_passes.kernel_facts import Packing
 from ansorc.dialect_passes.schedule import pack_panels, prepare_chain, split_loops
-from ansorc.dialect_passes.schedule.block_channels import Packing
 from ansorc.dialect_passes.schedule.chain_loops import CONTRACTION, MAP, REDUCTION, analyse
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.split_loops import Width

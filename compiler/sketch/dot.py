@@ -34,8 +34,8 @@ from ansorc.compiler.sketch.loop_nest import LoopNest, loop_nest
 from ansorc.compiler.sketch.properties import KERNEL_BYTES, Properties, tile_code_bytes
 from ansorc.compiler.sketch.stage import Stage
 from ansorc.compiler.sketch.steps import Pad
+from ansorc.dialect_passes.kernel_facts import Packing
 from ansorc.dialect_passes.schedule import border, dot_product
-from ansorc.dialect_passes.schedule.block_channels import Packing
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.words import script, settled
 

@@ -20,7 +20,8 @@ from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
 from ansorc.compiler.sketch.loop_nest import body_cycles, bytes_of
 from ansorc.compiler.sketch.properties import KERNEL_BYTES, Properties
 from ansorc.dialect_passes.ir_walk import collect, indexing_maps
-from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
+from ansorc.dialect_passes.kernel_facts import Packing
+from ansorc.dialect_passes.schedule.block_channels import CannotBlock
 from ansorc.dialect_passes.schedule.gather_rows import READ, reads_along, reads_rows
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import analyse

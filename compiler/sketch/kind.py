@@ -17,7 +17,8 @@ from ansorc.compiler.sketch.candidate import Candidate, Sketch
 from ansorc.compiler.sketch.properties import Properties
 from ansorc.compiler.sketch.steps import Values
 from ansorc.dialect_passes.ir_walk import collect
-from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
+from ansorc.dialect_passes.kernel_facts import Packing
+from ansorc.dialect_passes.schedule.block_channels import CannotBlock
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import NoSingleAnchor
 

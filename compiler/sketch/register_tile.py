@@ -19,9 +19,10 @@ from ansorc.compiler.sketch.loop_nest import LoopNest, loop_nest
 from ansorc.compiler.sketch.properties import Properties
 from ansorc.compiler.sketch.steps import Accumulate, Block, Columns, Pack, Pad, Parallel, Peel, Reduce, Script, Walk
 from ansorc.dialect_passes.ir_walk import collect, indexing_maps, shape
+from ansorc.dialect_passes.kernel_facts import Packing
 from ansorc.dialect_passes.lower import prefetch, streaming
 from ansorc.dialect_passes.schedule import block_channels, border, columns, pack_operand, skip_taps
-from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
+from ansorc.dialect_passes.schedule.block_channels import CannotBlock
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import TaskShape, analyse, loop_extents
 from ansorc.dialect_passes.schedule.words import script, settled

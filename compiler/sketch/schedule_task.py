@@ -11,8 +11,8 @@ from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.sketch.kind import DOES_NOT_FIT, TaskSpace, described
 from ansorc.compiler.sketch.kinds import sketched, spaces
 from ansorc.dialect_passes.ir_walk import functions
+from ansorc.dialect_passes.kernel_facts import Packing
 from ansorc.dialect_passes.schedule import rows
-from ansorc.dialect_passes.schedule.block_channels import Packing
 from ansorc.dialect_passes.schedule.machine import Machine
 
 

@@ -26,8 +26,9 @@ from ansorc.compiler.sketch.loop_nest import body_cycles
 from ansorc.compiler.sketch.properties import KERNEL_BYTES, Properties, tile_code_bytes
 from ansorc.compiler.sketch.split_step import SplitRows
 from ansorc.dialect_passes.ir_walk import segments
+from ansorc.dialect_passes.kernel_facts import Packing
 from ansorc.dialect_passes.schedule import split_reduction
-from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
+from ansorc.dialect_passes.schedule.block_channels import CannotBlock
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.words import script, settled
 

@@ -40,9 +40,10 @@ from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
 from ansorc.compiler.sketch.loop_nest import body_cycles
 from ansorc.compiler.sketch.properties import KERNEL_BYTES, Properties, tile_code_bytes
 from ansorc.compiler.sketch.strassen_step import Strassen, footprint
+from ansorc.dialect_passes.kernel_facts import Packing
 from ansorc.dialect_passes.lower import prefetch
 from ansorc.dialect_passes.schedule import strassen
-from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
+from ansorc.dialect_passes.schedule.block_channels import CannotBlock
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import analyse
 from ansorc.dialect_passes.schedule.strassen import Pairs

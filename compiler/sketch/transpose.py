@@ -20,7 +20,8 @@ from ansorc.compiler.sketch.loop_nest import body_cycles, bytes_of
 from ansorc.compiler.sketch.properties import KERNEL_BYTES, Properties
 from ansorc.compiler.sketch.transpose_step import TransposeBlocks
 from ansorc.dialect_passes.ir_walk import indexing_maps, segments
-from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
+from ansorc.dialect_passes.kernel_facts import Packing
+from ansorc.dialect_passes.schedule.block_channels import CannotBlock
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import analyse
 from ansorc.dialect_passes.schedule.words import script, settled

@@ -25,9 +25,10 @@ from ansorc.compiler.sketch.properties import Properties
 from ansorc.compiler.sketch.steps import Pad
 from ansorc.compiler.sketch.winograd_cost import costs, estimate, properties
 from ansorc.compiler.sketch.winograd_decisions import OUTPUTS, SPACE, SPACE_WITH_BORDER, Chunk, step, tiles_of
+from ansorc.dialect_passes.kernel_facts import Packing
 from ansorc.dialect_passes.lower import prefetch
 from ansorc.dialect_passes.schedule import border, winograd
-from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing
+from ansorc.dialect_passes.schedule.block_channels import CannotBlock
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import analyse
 from ansorc.dialect_passes.schedule.winograd import SquareConvolution

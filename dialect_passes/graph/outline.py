@@ -6,11 +6,12 @@ import hashlib
 
 from mlir import ir
 
+from ansorc.dialect_passes import zero_border
 from ansorc.dialect_passes.graph import place_parts
 from ansorc.dialect_passes.graph.groups import SHADOWS, VIEWS, Group, is_anchor
 from ansorc.dialect_passes.ir_walk import body, pad_amounts, text_of, value_of
 from ansorc.dialect_passes.pitch import ATTRIBUTE
-from ansorc.dialect_passes.schedule.skip_taps import BORDER, is_zero
+from ansorc.dialect_passes.schedule.skip_taps import is_zero
 
 LOAD = "ml_program.global_load_const"
 
@@ -89,7 +90,7 @@ class Outliner:
         """Tell a convolution what it reads nothing but zeros of."""
         zeros = self.borders.get(value) or _zeros_around(value)
         windows = [m for m in members if m.name.startswith("linalg.conv_") and m.operands[0] == value]
-        return {BORDER: zeros} if windows and zeros is not None else {}
+        return {zero_border.ATTRIBUTE: zeros} if windows and zeros is not None else {}
 
     def finish(self) -> None:
         for key, function in self.known.items():

@@ -15,6 +15,7 @@ from mlir import ir
 from mlir.dialects import affine, arith, func, memref, scf
 
 from ansorc.dialect_passes.ir_walk import body, collect, functions, shape
+from ansorc.dialect_passes.kernel_facts import Section
 
 PURE = (
     "arith.",
@@ -38,14 +39,6 @@ PURE = (
 
 
 WRITES = ("vector.transfer_write", "vector.store", "vector.scatter", "vector.maskedstore")
-
-
-@dataclass(frozen=True)
-class Section:
-    """One function `void name(T *args..., int64 lo, int64 hi)` and its number of chunks."""
-
-    name: str
-    chunks: int
 
 
 @dataclass(frozen=True)

@@ -9,31 +9,11 @@ is one contiguous panel (`[cb][kh][kw][ci][cv][cl]`). The returned packing says 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from mlir import ir
-from numpy.typing import NDArray
 
 from ansorc.dialect_passes.ir_walk import body, collect, indexing_maps, iterators, pad_amounts, reassociation, shape
-from ansorc.dialect_passes.schedule import strassen_matrices, winograd_matrices
-
-
-@dataclass(frozen=True)
-class Packing:
-    """How a constant argument is laid out: transform (of a bilinear algorithm), reshape, then transpose."""
-
-    shape: tuple[int, ...]
-    order: tuple[int, ...]
-    winograd: int = 0
-    """m of F(m, r); 0 is no transform."""
-    strassen: bool = False
-
-    def apply(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Return the packed array."""
-        made = winograd_matrices.transform_weight(array, self.winograd) if self.winograd else array
-        made = strassen_matrices.transform_weight(made) if self.strassen else made
-        return made.reshape(self.shape).transpose(self.order)
+from ansorc.dialect_passes.kernel_facts import Packing
 
 
 class CannotBlock(Exception):

@@ -16,7 +16,8 @@ from mlir import ir
 from mlir.dialects import tensor
 
 from ansorc.dialect_passes.ir_walk import indexing_maps, mentions, segments, shape
-from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing, constant_arguments, retype
+from ansorc.dialect_passes.kernel_facts import Packing
+from ansorc.dialect_passes.schedule.block_channels import CannotBlock, constant_arguments, retype
 from ansorc.dialect_passes.schedule.build_generic import body_of, generic, plain_map
 from ansorc.dialect_passes.schedule.shape_of_task import TaskShape, analyse, inputs_used, loop_extents
 from ansorc.dialect_passes.schedule.split_loops import combiner, starts_neutral

@@ -22,6 +22,7 @@ from functools import cached_property
 from mlir import ir
 from mlir.dialects import affine
 
+from ansorc.dialect_passes import zero_border
 from ansorc.dialect_passes.ir_walk import (
     collect,
     functions,
@@ -37,8 +38,6 @@ from ansorc.dialect_passes.ir_walk import (
 from ansorc.dialect_passes.schedule.build_generic import body_of, generic
 from ansorc.dialect_passes.schedule.shape_of_task import TaskShape
 
-BORDER = "ansorc.border"
-"""Of an argument: how many zeros there are before and behind each dim, `array<i64: before..., behind...>`."""
 PLACE = "ansorc.place"
 PRODUCT = ("arith.mulf", "arith.addf", "linalg.yield")
 PURE = ("affine.apply", "arith.constant", "arith.addi", "arith.muli", "arith.subi")
@@ -90,21 +89,10 @@ def skips_of(function: ir.Operation, task: TaskShape) -> tuple[Skip, ...]:
     return tuple(found)
 
 
-def border_of(function: ir.Operation, number: int) -> tuple[tuple[int, int], ...]:
-    """Return how many zeros each dim of an argument begins and ends with; nothing where it has no border."""
-    if "arg_attrs" not in function.attributes:
-        return ()
-    entry = ir.DictAttr(ir.ArrayAttr(function.attributes["arg_attrs"])[number])
-    if BORDER not in entry:
-        return ()
-    amounts = list(ir.DenseI64ArrayAttr(entry[BORDER]))
-    return tuple(zip(amounts[: len(amounts) // 2], amounts[len(amounts) // 2 :], strict=True))
-
-
 def _zeros(function: ir.Operation, value: ir.Value) -> tuple[tuple[int, int], ...]:
     """Return the same of what an anchor reads."""
     if isinstance(value.owner, ir.Block):
-        found = border_of(function, ir.BlockArgument(value).arg_number)
+        found = zero_border.of_argument(function, ir.BlockArgument(value).arg_number)
         return found if len(found) == len(shape(value)) else ()
     pad = value.owner.operation
     zero = pad.name == "tensor.pad" and is_zero(value_of(pad))

@@ -21,7 +21,8 @@ from mlir.dialects import tensor
 
 from ansorc.dialect_passes.graph.rebuild import rebuilt, reshape
 from ansorc.dialect_passes.ir_walk import body, indexing_maps, iterators, mentions, segments, shape
-from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing, constant_arguments, retype
+from ansorc.dialect_passes.kernel_facts import Packing
+from ansorc.dialect_passes.schedule.block_channels import CannotBlock, constant_arguments, retype
 from ansorc.dialect_passes.schedule.border import LATER, made_later
 from ansorc.dialect_passes.schedule.build_generic import body_of, generic, plain_map
 from ansorc.dialect_passes.schedule.chain_loops import CONTRACTION, FILL, REDUCTION, Chain, Stage

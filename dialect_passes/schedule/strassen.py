@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from mlir import ir
 
 from ansorc.dialect_passes.ir_walk import indexing_maps, shape
+from ansorc.dialect_passes.kernel_facts import Packing
 from ansorc.dialect_passes.schedule.bilinear import (
     Epilogue,
     Stages,
@@ -25,7 +26,7 @@ from ansorc.dialect_passes.schedule.bilinear import (
     expand,
     is_contraction,
 )
-from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing, retype
+from ansorc.dialect_passes.schedule.block_channels import CannotBlock, retype
 from ansorc.dialect_passes.schedule.shape_of_task import TaskShape
 from ansorc.dialect_passes.schedule.strassen_matrices import INPUT, OUTPUT, PRODUCTS
 

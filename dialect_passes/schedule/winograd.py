@@ -23,6 +23,7 @@ from itertools import product
 from mlir import ir
 
 from ansorc.dialect_passes.ir_walk import collect, indexing_maps, shape
+from ansorc.dialect_passes.kernel_facts import Packing
 from ansorc.dialect_passes.schedule.bilinear import (
     Epilogue,
     Stages,
@@ -31,7 +32,7 @@ from ansorc.dialect_passes.schedule.bilinear import (
     expand,
     is_contraction,
 )
-from ansorc.dialect_passes.schedule.block_channels import CannotBlock, Packing, retype
+from ansorc.dialect_passes.schedule.block_channels import CannotBlock, retype
 from ansorc.dialect_passes.schedule.border import Border, border_of
 from ansorc.dialect_passes.schedule.shape_of_task import TaskShape
 from ansorc.dialect_passes.schedule.skip_taps import Skip, mark, skips_of

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from ansorc.compiler.measuring import runner
 from ansorc.compiler.measuring.runner import Ran, RunJob
-from ansorc.compiler.task_job import TaskCode, TaskJob, compile_task
+from ansorc.compiler.task_code import TaskCode
+from ansorc.compiler.task_job import TaskJob, compile_task
 
 
 def compile_or_not(job: TaskJob) -> TaskCode:

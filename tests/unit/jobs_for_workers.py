@@ -6,7 +6,8 @@ import sys
 import time
 
 from ansorc.compiler.sketch.schedule_task import all_kinds
-from ansorc.compiler.task_job import TaskCode, TaskJob, compile_task
+from ansorc.compiler.task_code import TaskCode
+from ansorc.compiler.task_job import TaskJob, compile_task
 
 
 def square(x: int) -> int:

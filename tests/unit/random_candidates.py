@@ -10,11 +10,12 @@ import numpy as np
 import onnx
 
 from ansorc.compiler.driver import read, to_tasks
-from ansorc.compiler.measure import runnable, spaces_of_task
+from ansorc.compiler.measure import runnable
 from ansorc.compiler.options import Options
 from ansorc.compiler.sketch.candidate import Candidate, from_json
 from ansorc.compiler.sketch.kind import TaskSpace
 from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
+from ansorc.compiler.task_spaces import spaces_of_task
 
 OPTIONS = Options(use_cache=False)
 MACHINE = machine_of(OPTIONS.target)

@@ -16,12 +16,13 @@ from random_candidates import compared
 
 import ansorc
 from ansorc.compiler.driver import compile_model, read, to_tasks
-from ansorc.compiler.measure import runnable, spaces_of_task
+from ansorc.compiler.measure import runnable
 from ansorc.compiler.options import Options
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.sketch.schedule_task import all_kinds
 from ansorc.compiler.target import parse_target
 from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
+from ansorc.compiler.task_spaces import spaces_of_task
 from ansorc.dialect_passes.schedule.border import WHERE_NEEDED, Border
 
 OPTIONS = Options()

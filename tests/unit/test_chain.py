@@ -7,10 +7,12 @@ import pytest
 from mlir import ir
 
 from ansorc.compiler import kernel
-from ansorc.compiler.measure import runnable, spaces_of_task
+from ansorc.compiler.measure import runnable
 from ansorc.compiler.sketch.candidate import from_json
 from ansorc.compiler.target import parse_target
 from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
+from ansorc.compiler.task_spaces import spaces_of_task
+from ansorc.dialect_passes.ir_context import context
 
 TARGET = parse_target("native")
 MACHINE = machine_of(TARGET)
@@ -166,7 +168,7 @@ def test_a_script_replayed_is_the_candidate() -> None:
     assert candidate is not None
     scheduled: list[str] = []
     for replayed in ("", space.kind.emit(candidate)):
-        with kernel.context(), ir.Location.unknown():
+        with context(), ir.Location.unknown():
             module = ir.Module.parse(text)
             given = None if replayed else candidate
             kernel.to_scheduled(module, kernel.plan(module, MACHINE, candidate=given, replayed=replayed))

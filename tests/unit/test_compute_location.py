@@ -12,8 +12,8 @@ from onnx_cases import graph_model
 from random_candidates import MACHINE, OPTIONS, changed, compared
 
 from ansorc.compiler.driver import read, to_tasks
-from ansorc.compiler.measure import spaces_of_task
 from ansorc.compiler.sketch.kind import TaskSpace
+from ansorc.compiler.task_spaces import spaces_of_task
 
 ROUNDING = 1e-5
 """Of sums of some hundred f32 in another order, to the largest."""

@@ -13,9 +13,9 @@ from random_candidates import MACHINE, OPTIONS, compared
 
 import ansorc
 from ansorc.compiler.driver import read, to_tasks
-from ansorc.compiler.measure import spaces_of_task
 from ansorc.compiler.sketch.dot import registers
 from ansorc.compiler.task_job import TaskJob, compile_task
+from ansorc.compiler.task_spaces import spaces_of_task
 
 GENERATOR = np.random.default_rng(0)
 ROUNDING = 1e-5

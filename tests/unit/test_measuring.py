@@ -2,6 +2,8 @@
 
 import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import cast
@@ -13,7 +15,6 @@ from jobs_for_measuring import MOST_MEMORY
 from search_fakes import tasks
 
 from ansorc.compiler.driver import read, to_tasks
-from ansorc.compiler.kernel import KernelFacts
 from ansorc.compiler.measure import RunnableTask, runnable
 from ansorc.compiler.measuring import measurer, runner
 from ansorc.compiler.measuring.measurer import LocalPools, PoolMeasurer
@@ -24,8 +25,10 @@ from ansorc.compiler.options import Options
 from ansorc.compiler.search.sample import default_points, sample_points
 from ansorc.compiler.search.task import Point, SearchTask, tasks_of
 from ansorc.compiler.target import parse_target
-from ansorc.compiler.task_job import TaskCode, TaskJob, compile_task, machine_of
+from ansorc.compiler.task_code import TaskCode
+from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
 from ansorc.compiler.workers import Job, JobResult
+from ansorc.dialect_passes.kernel_facts import KernelFacts
 from ansorc.runtime.kernel_runner import LoadedKernel
 from ansorc.tools.tune_workloads import named
 from ansorc.tools.workloads import Dense
@@ -295,3 +298,38 @@ def test_the_machine_drifts(task: SearchTask, anchors: tuple[float, ...], second
     assert again.seconds == seconds
     assert (pools.left, pools.runners) == (0, processes)
     measurer.close()
+
+
+class OrderedPools(ScriptedPools):
+    """Remembers what ran in each process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.orders: list[list[bytes]] = []
+
+    def run(self, jobs: Sequence[Job], progress: object = None, timeout: float | None = None) -> list[JobResult]:
+        ran = [job.payload.code.code for job in jobs if isinstance(job.payload, RunJob) and job.payload.code]
+        self.orders += [ran] if ran else []
+        return super().run(jobs, progress, timeout)
+
+    def _value(self, job: TaskJob | RunJob) -> TaskCode | Ran:
+        return TaskCode(KernelFacts(), str(job.candidate).encode()) if isinstance(job, TaskJob) else Ran((1.0,))
+
+
+def test_who_is_first_in_one_process_is_last_in_the_next(task: SearchTask) -> None:
+    pools = OrderedPools()
+    measurer = PoolMeasurer(Options().target, 1, pools)
+    points = [*default_points(task), *sample_points(task, 3, random.Random(0))][:3]
+    assert measurer.confirm([(task, [task.candidate(p) for p in points])]) == [[(1.0, 1.0)] * 3]
+    first, second = pools.orders
+    assert len(set(first)) == 3
+    assert second == first[::-1]
+
+
+def test_the_process_that_runs_candidates_imports_no_passes() -> None:
+    """Each of a search's last comparisons begins with a new one."""
+    program = f"import sys, {runner.__name__}; print(*sys.modules)"
+    imported = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    ours = [name for name in imported.split() if name.startswith("ansorc.")]
+    assert "ansorc.dialect_passes.kernel_facts" in ours
+    assert not [n for n in ours if n.startswith(("ansorc.compiler.sketch", "ansorc.dialect_passes.lower."))]

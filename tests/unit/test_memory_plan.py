@@ -6,9 +6,9 @@ import pytest
 from mlir import ir
 
 from ansorc.compiler.driver import read, to_tasks
-from ansorc.compiler.kernel import context
 from ansorc.compiler.options import Options
 from ansorc.dialect_passes.graph.plan_memory import Base, Buffer, allocate, lower_bound, plan
+from ansorc.dialect_passes.ir_context import context
 from ansorc.tools.networks.seeded import load_network, network_path
 
 

@@ -13,10 +13,11 @@ from onnx import numpy_helper
 
 import ansorc
 from ansorc.compiler.driver import read, to_tasks
-from ansorc.compiler.measure import runnable, spaces_of_task
+from ansorc.compiler.measure import runnable
 from ansorc.compiler.options import Options
 from ansorc.compiler.target import parse_target
 from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
+from ansorc.compiler.task_spaces import spaces_of_task
 from ansorc.tools.bench_profile import computes
 
 OPTIONS = Options(records="none")

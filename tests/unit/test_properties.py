@@ -10,7 +10,6 @@ import pytest
 
 from ansorc.compiler.driver import read, to_tasks
 from ansorc.compiler.errors import IllegalDecisionError
-from ansorc.compiler.measure import spaces_of_task
 from ansorc.compiler.options import Options
 from ansorc.compiler.sketch import properties
 from ansorc.compiler.sketch.kind import TaskSpace
@@ -18,6 +17,7 @@ from ansorc.compiler.sketch.loop_nest import LoopNest
 from ansorc.compiler.sketch.properties import LARGEST_CODE, LONGEST_COMPILE
 from ansorc.compiler.sketch.register_tile import register_count
 from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
+from ansorc.compiler.task_spaces import spaces_of_task
 from ansorc.tools.suites import SUITES
 from ansorc.tools.workloads import AttentionScores, BatchMatmul, MatrixNorm, Workload
 from ansorc.tools.workloads_convolution import Convolution

@@ -35,10 +35,10 @@ def test_a_wrong_candidate_is_never_the_best(monkeypatch: pytest.MonkeyPatch) ->
 def test_given_candidates_are_what_is_compiled() -> None:
     """Another register tile gives other sums of rounding, or the same; and it must be in the text."""
     from ansorc.compiler.driver import read, to_tasks
-    from ansorc.compiler.measure import spaces_of_task
     from ansorc.compiler.options import Options
     from ansorc.compiler.sketch.register_tile import register_count
     from ansorc.compiler.task_job import machine_of
+    from ansorc.compiler.task_spaces import spaces_of_task
     from ansorc.compiler.tasks import compile_tasks
 
     case, options = BatchMatmul("GMM", 24, 64, 8).case(1), Options(use_cache=False)

@@ -18,7 +18,7 @@ from onnx_cases import graph_model
 from ansorc.compiler import kernel
 from ansorc.compiler.driver import read, to_tasks
 from ansorc.compiler.errors import IllegalDecisionError
-from ansorc.compiler.measure import runnable, spaces_of_task
+from ansorc.compiler.measure import runnable
 from ansorc.compiler.options import Options
 from ansorc.compiler.sketch import analytic
 from ansorc.compiler.sketch.candidate import Candidate, from_json
@@ -27,7 +27,9 @@ from ansorc.compiler.sketch.loop_nest import LoopNest, Operand
 from ansorc.compiler.sketch.register_tile import RegisterTile, register_count
 from ansorc.compiler.target import parse_target
 from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
+from ansorc.compiler.task_spaces import spaces_of_task
 from ansorc.compiler.tasks import compile_tasks
+from ansorc.dialect_passes.ir_context import context
 from ansorc.dialect_passes.schedule.machine import Machine
 
 HASWELL = machine_of(parse_target("haswell"))
@@ -280,7 +282,7 @@ def test_a_script_replayed_is_the_candidate() -> None:
             assert candidate is not None
             scheduled: list[str] = []
             for replayed in ("", whole.kind.emit(candidate)):
-                with kernel.context(), ir.Location.unknown():
+                with context(), ir.Location.unknown():
                     module = ir.Module.parse(text)
                     given = None if replayed else candidate
                     kernel.to_scheduled(module, kernel.plan(module, machine, candidate=given, replayed=replayed))

@@ -14,12 +14,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 import ansorc
 from ansorc.compiler.driver import read, to_tasks
-from ansorc.compiler.measure import runnable, spaces_of_task, types_of_task
+from ansorc.compiler.measure import runnable, types_of_task
 from ansorc.compiler.options import Options
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.sketch.kind import TaskSpace
 from ansorc.compiler.target import parse_target
 from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
+from ansorc.compiler.task_spaces import spaces_of_task
 from ansorc.dialect_passes.schedule.skip_taps import Skip
 
 OPTIONS = Options(records="none")

@@ -10,11 +10,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from ansorc.compiler.driver import compile_model, read, to_tasks
-from ansorc.compiler.measure import runnable, spaces_of_task
+from ansorc.compiler.measure import runnable
 from ansorc.compiler.options import Options
 from ansorc.compiler.sketch.candidate import from_json
 from ansorc.compiler.target import parse_target
 from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
+from ansorc.compiler.task_spaces import spaces_of_task
 
 TARGET = parse_target("native")
 MACHINE = machine_of(TARGET)

@@ -9,10 +9,11 @@ import pytest
 from random_candidates import MACHINE, OPTIONS
 
 from ansorc.compiler.driver import read, to_tasks
-from ansorc.compiler.measure import RunnableTask, runnable, spaces_of_task
+from ansorc.compiler.measure import RunnableTask, runnable
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.sketch.decisions import Stream
 from ansorc.compiler.task_job import TaskJob, compile_task
+from ansorc.compiler.task_spaces import spaces_of_task
 from ansorc.tools.workloads_memory import Chain
 
 pytestmark = pytest.mark.skipif(not MACHINE.x86, reason="stores past the caches are x86's")

@@ -6,10 +6,10 @@ import json
 import multiprocessing
 
 from ansorc.compiler.driver import read, to_tasks
-from ansorc.compiler.kernel import KernelFacts
 from ansorc.compiler.options import Options
 from ansorc.compiler.target import Target, parse_target
 from ansorc.compiler.task_job import TaskJob, compile_task
+from ansorc.dialect_passes.kernel_facts import KernelFacts
 from ansorc.runtime.llvm_binding import compile_ir, expect_kernels
 from ansorc.tools.workloads import Case, Dense
 from ansorc.tools.workloads_convolution import Convolution

@@ -10,8 +10,9 @@ from random_candidates import MACHINE, OPTIONS, compared
 
 import ansorc
 from ansorc.compiler.driver import read, to_tasks
-from ansorc.compiler.measure import runnable, spaces_of_task
+from ansorc.compiler.measure import runnable
 from ansorc.compiler.task_job import TaskJob, compile_task
+from ansorc.compiler.task_spaces import spaces_of_task
 
 SHAPES = [
     ((64, 49), (1, 0)), ((37, 4), (1, 0)), ((5, 33, 17), (2, 0, 1)), ((2, 7, 9, 20), (0, 3, 1, 2)),

@@ -23,6 +23,7 @@ from ansorc.compiler.sketch.winograd import WinogradKind
 from ansorc.compiler.sketch.winograd_cost import estimate
 from ansorc.compiler.sketch.winograd_step import footprint
 from ansorc.compiler.task_job import TaskJob, compile_task
+from ansorc.dialect_passes.ir_context import context
 from ansorc.dialect_passes.ir_walk import functions
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock
 from ansorc.dialect_passes.schedule.machine import Machine
@@ -239,7 +240,7 @@ def test_tiles_without_matrices_are_refused() -> None:
     """A script that was edited by hand could ask for them."""
     model, options = convolution(16, 16, (12, 12), window=5), Options()
     (text,) = (t for t, s in tasks_with_spaces(model, options) if s.kind.name == "winograd")
-    with kernel.context(), ir.Location.unknown():
+    with context(), ir.Location.unknown():
         module = ir.Module.parse(text)
         kernel.prepare(module)
         function = next(functions(module))
