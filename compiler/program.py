@@ -39,6 +39,11 @@ class Program:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
+    @property
+    def weight_bytes(self) -> int:
+        """Of all weights together."""
+        return sum(array.nbytes for array in self.weights.values())
+
 
 def of_model(model: Model) -> Program:
     """Wrap what a frontend made."""

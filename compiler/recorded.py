@@ -11,9 +11,9 @@ from ansorc.compiler.program import Program
 from ansorc.compiler.records.database import Records
 from ansorc.compiler.records.shipped import ShippedSchedules
 from ansorc.compiler.records.similar import SimilarTasks
-from ansorc.compiler.search.task import SearchTask, fitting_spaces, tasks_of
+from ansorc.compiler.search.task import SearchTask, fitting_spaces, tasks_of, weights_between_calls
 from ansorc.compiler.sketch.candidate import Candidate
-from ansorc.compiler.target import target_key, usable_cores
+from ansorc.compiler.target import target_key, usable_cores, warm_keys
 from ansorc.compiler.task_job import machine_of
 
 RECORDS, SHIPPED, ADAPTED = "records", "shipped", "adapted"
@@ -40,7 +40,7 @@ def recorded(source: Program, options: Options) -> tuple[Mapping[str, Candidate]
     The file of `options.records` comes before what is shipped, and both before what is adapted from another task.
     Without a file, tasks that nothing is shipped for are not looked at.
     """
-    threads, key = options.threads or usable_cores(), target_key(options.target, cold=options.cold)
+    threads = options.threads or usable_cores()
     found: dict[str, Candidate] = {}
     coverage: list[Coverage] = []
     machine = machine_of(options.target)
@@ -50,9 +50,10 @@ def recorded(source: Program, options: Options) -> tuple[Mapping[str, Candidate]
         Records(Path(options.records), create=False) as records,
         ShippedSchedules(options.target, threads) as shipped,
     ):
-        similar = SimilarTasks(records, key, threads, machine)
+        keys = _keys(source, options)
+        similar = SimilarTasks(records, keys, threads, machine)
         for task in tasks_of(source, machine, exact=options.exact):
-            best = records.best(task.name, key, threads) if task.spaces else None
+            best = records.best(task.name, *keys, threads=threads) if task.spaces else None
             if best is not None and task.point(best.candidate) is not None:
                 found[task.name] = best.candidate
                 coverage.append(Coverage(task, RECORDS, best.seconds))
@@ -67,6 +68,13 @@ def recorded(source: Program, options: Options) -> tuple[Mapping[str, Candidate]
             else:
                 coverage.append(Coverage(task, _missing(task, records)))
     return found, coverage
+
+
+def _keys(source: Program, options: Options) -> Sequence[str]:
+    """Return what records of times are named that tell of a program's calls, those that tell most first."""
+    if options.cold:
+        return (target_key(options.target, cold=True),)
+    return warm_keys(options.target, network=weights_between_calls(source, options.target) > 0)
 
 
 def _shipped(source: Program, options: Options, threads: int) -> tuple[Mapping[str, Candidate], list[Coverage]]:

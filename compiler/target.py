@@ -200,10 +200,17 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def target_key(target: Target, *, cold: bool = False, imported: bool = False) -> str:
+def target_key(target: Target, *, network: bool = False, cold: bool = False, imported: bool = False) -> str:
     """Name a processor, and the state of its caches, as records do: times on one are no times on another.
 
-    Nor are times of another compiler's programs (`imported`) those of ours.
+    In a `network` a task's weights are where the other tasks' left room for them. Nor are times of another compiler's
+    programs (`imported`) those of ours.
     """
     digest = hashlib.sha256(f"{target.triple} {target.cpu} {target.features}".encode()).hexdigest()
-    return f"{target.cpu}-{target.vector_bits}-{digest[:12]}{'-cold' * cold}{'-imported' * imported}"
+    state = f"{'-network' * network}{'-cold' * cold}{'-imported' * imported}"
+    return f"{target.cpu}-{target.vector_bits}-{digest[:12]}{state}"
+
+
+def warm_keys(target: Target, *, network: bool = False) -> tuple[str, str]:
+    """Return the keys of times that were taken in a network and alone; those of where a task will run come first."""
+    return target_key(target, network=network), target_key(target, network=not network)

@@ -22,10 +22,10 @@ from ansorc.compiler.records.database import Record, Records
 from ansorc.compiler.records.shipped import ShippedSchedules
 from ansorc.compiler.search.policy import SearchSettings
 from ansorc.compiler.search.scheduler import Goal
-from ansorc.compiler.search.task import SearchTask, calls_of, tasks_of
+from ansorc.compiler.search.task import SearchTask, calls_of, tasks_of, weights_between_calls
 from ansorc.compiler.search.tuner import Budget, Event, Settings, Tuned, Watch, tune
 from ansorc.compiler.sketch.candidate import Candidate
-from ansorc.compiler.target import runs_here, target_key, usable_cores
+from ansorc.compiler.target import runs_here, target_key, usable_cores, warm_keys
 from ansorc.compiler.task_job import machine_of
 from ansorc.compiler.tasks import compile_tasks
 from ansorc.compiler.workers import Job, run_jobs
@@ -86,13 +86,15 @@ def search(
     trees = None if model is None else Trees.load(model)
     # Elsewhere, or with empty caches, this machine's running network tells nothing.
     inside = None if options.cluster or options.cold else partial(inside_networks, sources, options)
+    between = 0 if options.cold else max(weights_between_calls(s, options.target) for s in sources)
     pools = _pools(options)
-    measurer = PoolMeasurer(options.target, threads, pools, options.seed, exact=options.exact, cold=options.cold)
+    measurer = PoolMeasurer(
+        options.target, threads, pools, options.seed, exact=options.exact, between_calls=between, cold=options.cold
+    )
     try:
-        known = Settings(
-            target_key(options.target, cold=options.cold), threads, options.seed, settings, strategy,
-            json.dumps(pools.environment()),
-        )  # fmt: skip
+        key = target_key(options.target, network=between > 0, cold=options.cold)
+        environment = json.dumps(pools.environment())
+        known = Settings(key, threads, options.seed, settings, strategy, environment)
         path = records_file(options)
         with nullcontext() if path is None else Records(path) as records:
             return tune(tasks, measurer, known, budget, records, watch or _reporting(options), trees, goal, inside)
@@ -128,8 +130,7 @@ def run_variants(
     source: Program, options: Options, variants: Sequence[Mapping[str, Candidate]]
 ) -> Sequence[VariantTimes]:
     """Run a program with several choices of schedules in turn, in another process; none if that fails."""
-    weights = sum(array.nbytes for array in source.weights.values())
-    if len(variants) * weights > MEMORY_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES"):
+    if len(variants) * source.weight_bytes > MEMORY_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES"):
         options.report(f"{source.name}: too large to be compared {len(variants)} times; tasks are compared alone")
         return ()
     options.report(f"{source.name}: comparing schedules inside the network")
@@ -150,11 +151,12 @@ def run_variants(
 
 def winners(source: Program, options: Options) -> list[tuple[SearchTask, Record]]:
     """Return those of the recorded schedules that are faster than the defaults inside of the running network."""
-    threads, key = options.threads or usable_cores(), target_key(options.target)
+    threads = options.threads or usable_cores()
+    keys = warm_keys(options.target, network=weights_between_calls(source, options.target) > 0)
     found: dict[str, tuple[SearchTask, Record]] = {}
     with Records(Path(str(options.records)), create=False) as records:
         for task in tasks_of(source, machine_of(options.target), exact=options.exact):
-            best = records.best(task.name, key, threads)
+            best = records.best(task.name, *keys, threads=threads)
             if best is not None and task.point(best.candidate) is not None:
                 found[task.name] = task, best
     timed = run_variants(source, options, [{}, {name: r.candidate for name, (_, r) in found.items()}])

@@ -58,6 +58,11 @@ def intact(array: Array) -> bool:
     return ctypes.string_at(array.ctypes.data + array.nbytes, size) == bytes([RED]) * size
 
 
+def addresses(buffers: Sequence[Array]) -> Array:
+    """Return where buffers begin."""
+    return np.array([b.ctypes.data for b in buffers], np.uintp)
+
+
 def _red_zone(size: int) -> int:
     return -size % ALIGNMENT + ALIGNMENT
 
@@ -71,9 +76,15 @@ class LoadedKernel:
         self._steps = steps
         self._run = ctypes.CDLL(str(timer)).ansorc_timer_run
         pointer, number = ctypes.c_void_p, ctypes.c_int64
-        self._run.argtypes, self._run.restype = [pointer, number, pointer, ctypes.c_int, number], number
+        self._run.argtypes = [pointer, number, pointer, number, number, number, ctypes.c_int, number]
+        self._run.restype = number
 
     def run(self, buffers: Sequence[Array], threads: int, calls: int = 1) -> float:
         """Run `calls` times on buffers in the order of the kernel's bases; return seconds a call."""
-        bases = (ctypes.c_void_p * len(buffers))(*(b.ctypes.data for b in buffers))
-        return self._run(self._table, self._steps, bases, threads, calls) / calls * 1e-9
+        return self.run_in_turn(addresses(buffers)[None], threads, calls)
+
+    def run_in_turn(self, bases: Array, threads: int, calls: int, first: int = 0) -> float:
+        """Run `calls` times on each row of `addresses` in turn, from the `first` row on; return seconds a call."""
+        sets, width = bases.shape
+        table = bases.ctypes.data
+        return self._run(self._table, self._steps, table, width, sets, first, threads, calls) / calls * 1e-9

@@ -24,7 +24,7 @@ from ansorc.compiler.search.final_ranking import FINALISTS
 from ansorc.compiler.search.policy import POLICIES, SearchSettings
 from ansorc.compiler.search.sample import default_points
 from ansorc.compiler.search.scheduler import STRATEGIES
-from ansorc.compiler.search.task import SearchTask
+from ansorc.compiler.search.task import SearchTask, weights_between_calls
 from ansorc.compiler.search.tuner import Event
 from ansorc.compiler.search.zero_trials import promised
 from ansorc.compiler.sketch.candidate import Candidate
@@ -149,7 +149,9 @@ def _search(name: str, options: Options, ways: str, settings: SearchSettings, at
         tuned = tuning.search([source], options, curves[way].watch, chosen, strategy=strategy)
         best[way], searched = tuned.best, [p.task for p in tuned.progress]
         click.echo(f"{name} {way}: {1e3 * curves[way].best[-1]:.4f} ms after {curves[way].elapsed[-1]:.0f} s", err=True)
-    with closing(PoolMeasurer(options.target, _threads(options), LocalPools(options.jobs))) as measurer:
+    between = weights_between_calls(source, options.target)
+    pools = LocalPools(options.jobs)
+    with closing(PoolMeasurer(options.target, _threads(options), pools, between_calls=between)) as measurer:
         for n in filter(None, at):
             best |= {f"{way} at {n}": _first(curve, n, searched, measurer) for way, curve in curves.items()}
         if 0 in at:

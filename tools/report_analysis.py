@@ -117,12 +117,12 @@ def roles_of(task: SearchTask) -> dict[str, str]:
     return {d.name: d.role for space in task.spaces for d in space.decisions}
 
 
-def held_out_predictions(path: Path, machine: Machine, target: str) -> tuple[Programs, np.ndarray] | None:
-    """Return the measured programs of a target, and what models say of each that were trained on the others.
+def held_out_predictions(path: Path, machine: Machine, targets: Sequence[str]) -> tuple[Programs, np.ndarray] | None:
+    """Return the measured programs of some targets, and what models say of each that were trained on the others.
 
     None where there are too few.
     """
-    programs = training.programs_of([path], {target: machine})
+    programs = training.programs_of([path], dict.fromkeys(targets, machine))
     if len(programs.seconds) < LEAST_PROGRAMS:
         return None
     fold = np.random.default_rng(0).permutation(len(programs.seconds)) % FOLDS

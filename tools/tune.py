@@ -23,7 +23,7 @@ from ansorc.compiler.search.policy import POLICIES, SearchSettings
 from ansorc.compiler.search.scheduler import OBJECTIVES, STRATEGIES
 from ansorc.compiler.search.task import SearchTask
 from ansorc.compiler.search.tuner import Event, Tuned
-from ansorc.compiler.target import Target, parse_target, target_key, usable_cores
+from ansorc.compiler.target import Target, parse_target, target_key, usable_cores, warm_keys
 from ansorc.compiler.task_job import machine_of
 from ansorc.compiler.tasks import compile_tasks
 from ansorc.tools import report_analysis, tune_report
@@ -217,7 +217,8 @@ def ship(models: tuple[Path, ...], records: str, output: Path, targets: tuple[st
             source = to_tasks(read(model, options), options)
             won = tuning.winners(source, options)
             click.echo(f"{source.name}, {target.cpu}: {len(won)} of {len(source.code)} tasks")
-            found |= {(r.task, r.target): (task, r) for task, r in won}
+            key = target_key(target)
+            found |= {(r.task, key): (task, replace(r, target=key)) for task, r in won}
     with whole_file(output) as temporary, Records(temporary) as into:
         for task, _ in found.values():
             into.add_task(task.name, task.shape, task.flops, task.text)
@@ -234,7 +235,7 @@ def report(records: Path, output: Path, undo: bool) -> None:
     """Write a page about RECORDS: curves of all tasks, a roofline, and each winner beside the default."""
     target = parse_target("native")
     with Records(records, create=False) as opened:
-        here = Here(target_key(target), machine_of(target), measure_limits(usable_cores()))
+        here = Here(warm_keys(target), machine_of(target), measure_limits(usable_cores()))
         if undo:
             here = replace(here, undone=_undone(opened, here, target))
         text = tune_report.page(opened, here)
@@ -244,7 +245,7 @@ def report(records: Path, output: Path, undo: bool) -> None:
 
 
 def _undone(records: Records, here: Here, target: Target) -> dict[str, dict[str, float]]:
-    tasks = [t for t in report_analysis.tasks_of(records) if t.first.target == here.target]
+    tasks = [t for t in report_analysis.tasks_of(records) if t.first.target in here.targets]
     found: dict[str, dict[str, float]] = {}
     for threads in sorted({t.first.threads for t in tasks}):
         measurer = PoolMeasurer(target, threads, LocalPools(usable_cores()))

@@ -34,9 +34,9 @@ h2, p { overflow-wrap: anywhere } .pair { display: grid; gap: 1rem; grid-templat
 
 @dataclass(frozen=True)
 class Here:
-    """The machine that writes a report: trials of its own target can be looked into."""
+    """The machine that writes a report: trials of its own targets can be looked into."""
 
-    target: str
+    targets: Sequence[str]
     machine: Machine
     limits: Limits
     undone: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
@@ -50,7 +50,7 @@ def page(records: Records, here: Here) -> str:
     said = sorted({f"{m['processor']}, {m['cores']} cores, {m['system']}" for m in machines if "processor" in m})
     fates = Counter(r.trial.fate for t in tasks for r in t.records)
     title = f"{sum(fates.values())} trials of {len(tasks)} tasks"
-    mine = [t for t in tasks if t.first.target == here.target]
+    mine = [t for t in tasks if t.first.target in here.targets]
     body = [
         f"<h1>{title}</h1>", *(f"<p>{html.escape(line)}</p>" for line in said),
         "<p>" + ", ".join(f"{count} {html.escape(fate)}" for fate, count in fates.most_common()) + "</p>",
@@ -101,7 +101,7 @@ def together(path: Path, tasks: Sequence[TaskTrials], here: Here) -> Iterable[st
         yield "<h2>What made the best better</h2>"
         yield "<p>Decisions that changed from one best to the next, by role; several that changed share equally.</p>"
         yield _table(("role", "times faster, mean of all tasks", "share"), rows, numbers=(1, 2))
-    found = held_out_predictions(path, here.machine, here.target)
+    found = held_out_predictions(path, here.machine, here.targets)
     if found is not None:
         programs, predicted = found
         chosen = np.random.default_rng(0).permutation(len(predicted))[:2000]

@@ -9,7 +9,7 @@ import numpy as np
 
 from ansorc.compiler.cost_model import training
 from ansorc.compiler.errors import UnusableRecordsError
-from ansorc.compiler.target import parse_target, target_key
+from ansorc.compiler.target import parse_target, target_key, warm_keys
 from ansorc.compiler.task_job import machine_of
 
 
@@ -25,7 +25,7 @@ def train(
 ) -> None:
     """Train a cost model on records, and say how well it orders programs, and tasks, that it has not seen."""
     named = list(map(parse_target, targets))
-    machines = {target_key(t): machine_of(t) for t in named}
+    machines = {key: machine_of(t) for t in named for key in warm_keys(t)}
     imported = {target_key(t, imported=True): machine_of(t) for t in named}
     programs = training.programs_of(files, machines | imported, imported)
     if not len(programs.seconds):

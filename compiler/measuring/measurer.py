@@ -128,12 +128,18 @@ def most_memory() -> int:
 
 
 class PoolMeasurer:
-    """Compiles and runs in pools of processes; `cold`: with nothing in the caches."""
+    """Compiles and runs in pools of processes.
+
+    `between_calls` is how many bytes of weights are read between two calls of a task; `cold`: with nothing in the
+    caches.
+    """
 
     def __init__(
-        self, target: Target, threads: int, pools: Pools, seed: int = 0, *, exact: bool = False, cold: bool = False
-    ) -> None:
-        self._target, self._threads, self._seed, self._exact, self._cold = target, threads, seed, exact, cold
+        self, target: Target, threads: int, pools: Pools, seed: int = 0, *,
+        exact: bool = False, between_calls: int = 0, cold: bool = False,
+    ) -> None:  # fmt: skip
+        self._target, self._threads, self._seed, self._exact = target, threads, seed, exact
+        self._between_calls, self._cold = between_calls, cold
         self._pools, self._builders, self._runner = pools, pools.builders(), pools.runner()
         self._prepared: dict[str, _Prepared] = {}
 
@@ -272,7 +278,7 @@ class PoolMeasurer:
     def _run_job(self, task: SearchTask, ready: _Prepared, code: TaskCode | None) -> RunJob:
         return RunJob(
             task.text, code, ready.reference_text, ready.reference, self._target, self._threads, self._seed,
-            cold=self._cold,
+            between_calls=self._between_calls, cold=self._cold,
         )  # fmt: skip
 
 

@@ -6,17 +6,16 @@ The process may die of a candidate; the next one gets a new process, which compu
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ansorc.compiler.measure import POISON, RunnableTask, runnable, types_of_task
+from ansorc.compiler.measuring.streamed_weights import WeightCopies, last_cache
 from ansorc.compiler.target import Target
 from ansorc.compiler.task_code import TaskCode
 from ansorc.runtime.kernel_runner import intact
@@ -30,9 +29,6 @@ KEPT_BYTES = 1 << 30
 REPEAT_SECONDS = 0.004
 FEWEST, MOST = 3, 9
 """Repeats of a candidate; the more, the nearer it comes to the best."""
-CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
-LARGE_CACHE = 64 << 20
-"""Bytes of the last cache, where the system does not tell."""
 HOPELESS, NEAR = 1.5, 1.1
 """Times of the best: beyond the first a candidate gets the fewest repeats; within the second it gets the most."""
 SURE, UNSETTLED = 2, 1.2
@@ -59,6 +55,8 @@ class RunJob:
     """Seconds of the best so far."""
     expected: Array | None = None
     """What the reference computes, where that is known: a new process has no need to run it."""
+    between_calls: int = 0
+    """Bytes of weights that a network reads between two calls; 0 for a task that runs alone."""
     cold: bool = False
     """Whether every call that is timed finds its data in memory, not in a cache."""
 
@@ -86,6 +84,7 @@ class Known:
         return sum(x.nbytes for x in (*self.arguments, self.expected.values))
 
 
+_copies = WeightCopies()
 _known: dict[tuple[str, int, int], Known] = {}
 """The tasks that ran last, the latest at the end."""
 
@@ -101,8 +100,10 @@ def run(job: RunJob) -> Ran:
     wrong = misdeed(known, task, buffers)
     if wrong:
         return Ran(wrong=wrong)
-    times = _cold_times if job.cold else _times
-    return Ran(times(task, buffers, job.threads, job.best))
+    if job.cold:
+        return Ran(_cold_times(task, buffers, job.threads, job.best))
+    bases = _copies.bases(buffers, list(task.code.facts.packings), job.between_calls)
+    return Ran(_times(_in_turn(task, bases, job.threads), job.best))
 
 
 def misdeed(known: Known, task: RunnableTask, buffers: Sequence[Array]) -> str:
@@ -163,14 +164,26 @@ class Expected:
         return error / self._largest if self._largest else error
 
 
-def _times(task: RunnableTask, buffers: Sequence[Array], threads: int, best: float | None) -> tuple[float, ...]:
-    once = max(1e-9, min(task.kernel.run(buffers, threads) for _ in range(SURE)))
+def _in_turn(task: RunnableTask, bases: Array, threads: int) -> Callable[[int], float]:
+    """Return what times so many calls on rows of bases in turn, and goes on where it ended."""
+    calls_before = 0
+
+    def run(calls: int) -> float:
+        nonlocal calls_before
+        first, calls_before = calls_before % len(bases), calls_before + calls
+        return task.kernel.run_in_turn(bases, threads, calls, first)
+
+    return run
+
+
+def _times(run: Callable[[int], float], best: float | None) -> tuple[float, ...]:
+    once = max(1e-9, min(run(1) for _ in range(SURE)))
     if best is not None and once > 2 * HOPELESS * best:
         return (once,)
     calls = max(1, round(REPEAT_SECONDS / once))
     times: list[float] = []
     while len(times) < MOST:
-        times.append(task.kernel.run(buffers, threads, calls))
+        times.append(run(calls))
         if best is None:
             continue
         if len(times) >= SURE and min(times) > HOPELESS * best:
@@ -182,7 +195,7 @@ def _times(task: RunnableTask, buffers: Sequence[Array], threads: int, best: flo
 
 
 def _cold_times(task: RunnableTask, buffers: Sequence[Array], threads: int, best: float | None) -> tuple[float, ...]:
-    blocks = [np.zeros(2 * _last_cache(), np.uint8) for _ in range(threads)]
+    blocks = [np.zeros(2 * last_cache(), np.uint8) for _ in range(threads)]
     times: list[float] = []
     with ThreadPoolExecutor(threads) as cores:
         while len(times) < MOST:
@@ -193,9 +206,3 @@ def _cold_times(task: RunnableTask, buffers: Sequence[Array], threads: int, best
             if len(times) >= FEWEST and best is not None and statistics.median(times) > HOPELESS * best:
                 break
     return tuple(times)
-
-
-@cache
-def _last_cache() -> int:
-    sizes = [p.read_text().strip() for p in CACHES.glob("index*/size")]
-    return max((int(s[:-1]) << {"K": 10, "M": 20, "G": 30}[s[-1]] for s in sizes), default=LARGE_CACHE)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from types import TracebackType
 
@@ -153,11 +154,14 @@ class Records:
         where = "WHERE task = ? AND target = ? AND threads = ? AND seconds IS NOT NULL AND id <= ? AND run <> ?"
         return self._rows(f"{_SELECT} {where} ORDER BY seconds, id", (task, target, threads, run.prior, run.id))
 
-    def best(self, task: str, target: str, threads: int | None = None) -> Record | None:
-        """Return the fastest trial of a task on a target: for so many threads, where there is one, else for any."""
-        for extra in ([("AND threads = ?", (threads,))] if threads is not None else []) + [("", ())]:
-            where = f"WHERE task = ? AND target = ? AND seconds IS NOT NULL {extra[0]}"
-            found = next(self._rows(f"{_SELECT} {where} ORDER BY seconds, id LIMIT 1", (task, target, *extra[1])), None)
+    def best(self, task: str, *targets: str, threads: int | None = None) -> Record | None:
+        """Return the fastest trial of a task on the first of some targets that has any.
+
+        It is one for so many threads, where there is one, else for any.
+        """
+        for target, count in product(targets, dict.fromkeys((threads, None))):
+            where = "WHERE task = ? AND target = ? AND threads = coalesce(?, threads) AND seconds IS NOT NULL"
+            found = next(self._rows(f"{_SELECT} {where} ORDER BY seconds, id LIMIT 1", (task, target, count)), None)
             if found is not None:
                 return found
         return None

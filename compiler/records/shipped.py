@@ -47,7 +47,7 @@ class ShippedSchedules:
         if self._records is None or task.name not in self._tasks:
             return None
         for distance, target in self._targets:
-            record = self._records.best(task.name, target, self._threads)
+            record = self._records.best(task.name, target, threads=self._threads)
             point = None if record is None else task.point(record.candidate)
             if record is None or point is None:
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import log
@@ -31,17 +32,17 @@ class Adapted:
 
 
 class SimilarTasks:
-    """The tasks of a file of records that have a measured schedule for a target."""
+    """The tasks of a file of records that have a measured schedule for one of some targets, the first of them first."""
 
-    def __init__(self, records: Records, target: str, threads: int, machine: Machine) -> None:
-        self._records, self._target, self._threads, self._machine = records, target, threads, machine
+    def __init__(self, records: Records, targets: Sequence[str], threads: int, machine: Machine) -> None:
+        self._records, self._targets, self._threads, self._machine = records, targets, threads, machine
 
     def adapted(self, task: SearchTask) -> Adapted | None:
         """Return the schedule of the most similar task; None where none fits, or where it promises nothing here."""
         alike = [t for t in self._by_operators.get(operators(task.text), ()) if t[0] != task.name]
         alike.sort(key=lambda t: abs(log((1 + t[1]) / (1 + task.flops))))
         for key, _, text in alike[:NEAREST]:
-            best = self._records.best(key, self._target, self._threads)
+            best = self._records.best(key, *self._targets, threads=self._threads)
             other = task_of_text(key, text, 1, self._machine)
             point = None if best is None else other.point(best.candidate)
             mine = None if point is None else _brought(other, point, task)
@@ -57,8 +58,9 @@ class SimilarTasks:
     def _by_operators(self) -> dict[str, list[tuple[str, float, str]]]:
         """Names, operations and texts of tasks."""
         rows = self._records.query(
-            "SELECT key, flops, text FROM tasks WHERE EXISTS (SELECT 1 FROM trials "
-            "WHERE task = key AND target = ? AND seconds IS NOT NULL) ORDER BY key", (self._target,)
+            "SELECT key, flops, text FROM tasks WHERE EXISTS (SELECT 1 FROM trials WHERE task = key "
+            f"AND target IN ({', '.join('?' * len(self._targets))}) AND seconds IS NOT NULL) ORDER BY key",
+            self._targets,
         )  # fmt: skip
         found: dict[str, list[tuple[str, float, str]]] = {}
         for key, flops, text in rows:

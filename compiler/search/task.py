@@ -13,6 +13,7 @@ from ansorc.compiler.program import Program
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.sketch.kind import TaskSpace
 from ansorc.compiler.sketch.schedule_task import all_kinds
+from ansorc.compiler.target import Target
 from ansorc.compiler.task_spaces import spaces_of_task
 from ansorc.dialect_passes.ir_context import context
 from ansorc.dialect_passes.ir_walk import functions
@@ -111,3 +112,12 @@ def calls_of(main: str) -> Mapping[str, int]:
             for f in functions(module)
             if "ansorc.weight" in f.attributes
         }
+
+
+def weights_between_calls(program: Program, target: Target) -> int:
+    """Return the bytes of weights that a program reads between two calls of a task; 0 where a core's own caches keep
+    them, or where it calls nothing else.
+    """
+    if program.weight_bytes <= target.caches.l2 or sum(calls_of(program.main).values()) < 2:
+        return 0
+    return program.weight_bytes

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import psutil
@@ -15,7 +14,7 @@ from jobs_for_measuring import MOST_MEMORY
 from search_fakes import tasks
 
 from ansorc.compiler.driver import read, to_tasks
-from ansorc.compiler.measure import RunnableTask, runnable
+from ansorc.compiler.measure import runnable
 from ansorc.compiler.measuring import measurer, runner
 from ansorc.compiler.measuring.measurer import LocalPools, PoolMeasurer
 from ansorc.compiler.measuring.reference import widened
@@ -29,7 +28,6 @@ from ansorc.compiler.task_code import TaskCode
 from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
 from ansorc.compiler.workers import Job, JobResult
 from ansorc.dialect_passes.kernel_facts import KernelFacts
-from ansorc.runtime.kernel_runner import LoadedKernel
 from ansorc.tools.tune_workloads import named
 from ansorc.tools.workloads import Dense
 
@@ -223,7 +221,7 @@ class ScriptedKernel:
     def __init__(self, *seconds: float) -> None:
         self._seconds = list(seconds)
 
-    def run(self, buffers: object, threads: int, calls: int = 1) -> float:
+    def __call__(self, calls: int) -> float:
         return self._seconds.pop(0)
 
 
@@ -239,8 +237,7 @@ class ScriptedKernel:
     ],
 )
 def test_repeats_end_when_they_agree(seconds: Sequence[float], best: float | None, expected: Sequence[float]) -> None:
-    task = RunnableTask(cast(LoadedKernel, ScriptedKernel(*seconds)), (), TaskCode(KernelFacts(), b""))
-    assert runner._times(task, [], 1, best) == expected  # pyright: ignore[reportPrivateUsage]
+    assert runner._times(ScriptedKernel(*seconds), best) == expected  # pyright: ignore[reportPrivateUsage]
 
 
 class ScriptedPools:

@@ -123,7 +123,7 @@ STEPS_THAT_GO = """
 import ctypes, sys
 libc = ctypes.CDLL(None)
 run = ctypes.CDLL(sys.argv[1]).ansorc_timer_run
-run.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int, ctypes.c_int64]
+run.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, *[ctypes.c_int64] * 3, ctypes.c_int, ctypes.c_int64]
 libc.mmap.restype = ctypes.c_void_p
 libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
 libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
@@ -133,7 +133,7 @@ for _ in range(200):
     gone = call(lambda bases, lo, hi: libc.munmap(page, 4096) and None)
     table = (ctypes.c_int64 * 4).from_address(page)
     table[:] = [ctypes.cast(libc.getpid, ctypes.c_void_p).value, 64, ctypes.cast(gone, ctypes.c_void_p).value, 1]
-    run(page, 2, None, 16, 1)
+    run(page, 2, None, 0, 1, 0, 16, 1)
 """
 """Many threads take a parallel step, and the caller a last one, after which there are no steps any more."""
 

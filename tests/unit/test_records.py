@@ -69,12 +69,12 @@ def test_the_best_is_the_fastest_for_the_target(tmp_path: Path) -> None:
         run = records.begin("key", "{}")
         slow = [replace(r, threads=1, seconds=None if r.seconds is None else r.seconds / 10) for r in records_of(3)]
         records.add(run, [*records_of(8), *slow, *records_of(2, target="other")])
-        best, single = records.best("task_a", "cpu", 2), records.best("task_a", "cpu", 1)
+        best, single = records.best("task_a", "cpu", threads=2), records.best("task_a", "cpu", threads=1)
         assert best is not None
         assert best.seconds == 0.75
         assert single is not None
         assert single.seconds == 0.075
-        assert records.best("task_a", "cpu", 8) == single
+        assert records.best("task_a", "cpu", threads=8) == single
         assert records.best("task_b", "cpu") is None
         assert records.targets("task_a") == ["cpu", "other"]
 
@@ -85,7 +85,7 @@ def test_confirmed_times_decide(tmp_path: Path) -> None:
         first, second, *_ = stored = records_of(4)
         records.add(run, stored)
         records.confirm(run, "task_a", {first.candidate: None, second.candidate: 1.5})  # the first fails now
-        best = records.best("task_a", "cpu", 2)
+        best = records.best("task_a", "cpu", threads=2)
         assert best is not None
         assert best.candidate == second.candidate
         assert [r.trial for r in records.of_run(run)] == [r.trial for r in stored]

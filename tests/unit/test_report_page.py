@@ -42,7 +42,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 undone[f"{task.name}-{key}-2"] = {"unroll": 1.25}
         limits = Limits("cpu", 2, 512, 100.0, 200.0, (Level("L3", 1 << 25, 50.0, 80.0), Level("memory", 0, 20.0, 30.0)),
                         10.0, 20.0, 900.0)  # fmt: skip
-        text = page(records, Here(target_key(target), machine_of(target), limits, undone))
+        text = page(records, Here([target_key(target)], machine_of(target), limits, undone))
     (folder / "report.html").write_text(text)
     return folder / "report.html"
 

@@ -176,7 +176,7 @@ def test_what_looked_fast_by_luck_is_not_chosen(product: SearchTask, tmp_path: P
     assert tuned.best[product.name] in inventor.confirmed
     assert tuned.seconds[product.name] == min(map(invented_seconds, inventor.confirmed))
     with Records(tmp_path / "r.db") as records:
-        best = records.best(product.name, "machine", 2)
+        best = records.best(product.name, "machine", threads=2)
     assert best is not None
     assert best.candidate == tuned.best[product.name]
 
@@ -317,6 +317,6 @@ def test_what_is_fastest_inside_the_network_wins(several: list[SearchTask], tmp_
             winner = contenders[0] if task is several[1] else contenders[-1]
             assert tuned.best[task.name] == winner
             assert tuned.seconds[task.name] == pytest.approx(alone.seconds[task.name])
-            best = records.best(task.name, "machine", 2)
+            best = records.best(task.name, "machine", threads=2)
             assert best is not None
             assert best.candidate == winner

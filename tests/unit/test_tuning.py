@@ -64,7 +64,7 @@ def test_a_search_is_kept_and_used(tuned: tuple[Path, Path], layer: Case) -> Non
         stored = list(records.every())
         assert len(stored) == 8
         (name,) = source.code
-        best = records.best(name, target_key(options.target), 2)
+        best = records.best(name, target_key(options.target), threads=2)
     assert best is not None
     assert found == {name: best.candidate}
     assert [c.source for c in coverage] == ["records"]
