@@ -9,12 +9,14 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ansorc.compiler.driver import link_tasks, read, to_tasks
 from ansorc.compiler.options import Options
 from ansorc.compiler.sketch.candidate import Candidate
+from ansorc.compiler.sketch.kind import TaskSpace
 from ansorc.compiler.task_code import TaskCode
 from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
 from ansorc.compiler.task_spaces import spaces_of_task
@@ -24,6 +26,8 @@ from ansorc.tools.workloads import Array, AttentionScores, BatchMatmul, Dense, M
 from ansorc.tools.workloads_convolution import Capsules, Convolution
 
 EPSILON = float(np.finfo(np.float32).eps)
+MOST_DRAWS = 40
+"""Of a space whose choices may lead nowhere."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,7 @@ def check(pair: Pair) -> Outcome:
     for name, text in source.code.items():
         spaces = spaces_of_task(text, machine)
         space = generator.choice(spaces) if spaces else None
-        candidate = space.sample(generator) if space is not None else None
+        candidate = sampled(space, generator) if space is not None else None
         code = codes[name] = compile_task(TaskJob(text, "linalg", "object", options.target, candidate=candidate))
         if space is not None and candidate is not None and code.report is not None:
             drawn.append(candidate)
@@ -163,6 +167,13 @@ def check(pair: Pair) -> Outcome:
     allowed = tolerance(steps, more) * scale(pair, expected)
     ratio = float(error / allowed) if np.isfinite(error) else math.inf
     return Outcome(tuple(c.to_json() for c in drawn), ratio, tuple(compiled))
+
+
+def sampled(space: TaskSpace[Any], generator: random.Random) -> Candidate | None:
+    """Return a random candidate of a space, the default where none of many random choices leads to one."""
+    drawn = next(filter(None, (space.sample(generator) for _ in range(MOST_DRAWS))), None)
+    choice = space.choose() if drawn is None else None
+    return choice.candidate if choice is not None else drawn
 
 
 def amplification(candidate: Candidate) -> float:

@@ -12,8 +12,9 @@ from ansorc.compiler.task_job import TaskJob, compile_task
 
 
 def compile_or_not(job: TaskJob) -> TaskCode:
-    """Compile; as if LLVM had aborted for one vector, and hung for two."""
-    vectors = job.candidate.values["vectors"] if job.candidate is not None else 0
+    """Compile; without unrolling, as if LLVM had aborted for one vector, hung for two, and had no memory for four."""
+    values = job.candidate.values if job.candidate is not None else {"vectors": 0, "unroll": 0}
+    vectors = values["vectors"] if values["unroll"] == 1 else 0
     if vectors == 1:
         os.kill(os.getpid(), signal.SIGABRT)
     if vectors == 2:

@@ -54,8 +54,8 @@ def local() -> Iterator[PoolMeasurer]:
     made.close()
 
 
-def _with_vectors(task: SearchTask, *wanted: int) -> list[Point]:
-    points = sample_points(task, 300, random.Random(0))
+def _with_vectors(task: SearchTask, *wanted: int, unroll: int = 1) -> list[Point]:
+    points = [p for p in sample_points(task, 300, random.Random(0)) if task.values(p)["unroll"] == unroll]
     return [next(p for p in points if task.values(p)["vectors"] == v) for v in wanted]
 
 
@@ -81,11 +81,12 @@ def test_a_failed_compilation_is_a_trial(
     monkeypatch.setattr(measurer, "COMPILE_TIMEOUT", 4.0)
     mine = PoolMeasurer(Options().target, 1, LocalPools(2))
     try:
-        trials = mine.measure(task, [task.candidate(p) for p in _with_vectors(task, 1, 8, 2, 4)], None)
+        points = [*_with_vectors(task, 1, unroll=4), *_with_vectors(task, 1, 2, 4)]
+        trials = mine.measure(task, [task.candidate(p) for p in points], None)
     finally:
         mine.close()
-    assert [t.fate for t in trials] == ["compile error", "measured", "compile timeout", "compile error"]
-    assert "SIGABRT" in trials[0].reason
+    assert [t.fate for t in trials] == ["measured", "compile error", "compile timeout", "compile error"]
+    assert "SIGABRT" in trials[1].reason
     assert "MemoryError" in trials[3].reason
 
 

@@ -41,7 +41,8 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     direct = _build("wheel", "WheelBuilder", tree, folder / "direct")
     source = _build("sdist", "SdistBuilder", tree, folder / "source")
     with tarfile.open(source) as archive:
-        archive.extractall(folder / "unpacked", filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # since Python 3.11.4
+        archive.extractall(folder / "unpacked")
     (unpacked,) = (folder / "unpacked").iterdir()
     return direct, _build("wheel", "WheelBuilder", unpacked, folder / "through")
 

@@ -31,6 +31,7 @@ from ansorc.compiler.task_spaces import spaces_of_task
 from ansorc.compiler.tasks import compile_tasks
 from ansorc.dialect_passes.ir_context import context
 from ansorc.dialect_passes.schedule.machine import Machine
+from ansorc.tools.candidate_pairs import sampled
 
 HASWELL = machine_of(parse_target("haswell"))
 AVX512 = machine_of(parse_target("skylake-avx512"))
@@ -310,7 +311,7 @@ def test_given_schedules_are_refused_where_they_do_not_belong() -> None:
     program = to_tasks(read(MODELS["conv 3x3 of vectors"], options), options)
     (text, whole), *_ = tasks_with_spaces(MODELS["conv 3x3 of vectors"], options)
     name = next(n for n, t in program.code.items() if t == text)
-    candidate = whole.sample(random.Random(0))
+    candidate = sampled(whole, random.Random(0))
     assert candidate is not None
     with pytest.raises(IllegalDecisionError, match="task is task_0: expected one of the program's"):
         compile_tasks(program, "llvm", replace(options, candidates={"task_0": candidate}))
@@ -319,7 +320,7 @@ def test_given_schedules_are_refused_where_they_do_not_belong() -> None:
     winograd = next(
         s for _, s in tasks_with_spaces(MODELS["conv 3x3 of vectors"], options) if s.kind.name == "winograd"
     )
-    rounds = winograd.sample(random.Random(0))
+    rounds = sampled(winograd, random.Random(0))
     assert rounds is not None
     with pytest.raises(IllegalDecisionError, match="rounds as the model does"):
         compile_tasks(program, "llvm", replace(options, exact=True, candidates={name: rounds}))
