@@ -98,17 +98,17 @@ def _record_default(path: Path, layer: Case) -> None:
 def test_a_near_miss_is_adapted(layer: Case, tmp_path: Path) -> None:
     path = tmp_path / "r.db"
     _record_default(path, layer)
-    batch = Dense("D", 40, 32, 64, activation="relu").case(1)
+    batch = Dense("D", 48, 32, 64, activation="relu").case(1)
     options = Options(records=path, threads=2)
     source = to_tasks(read(batch.model, options), options)
     found, coverage = recorded.recorded(source, options)
     (candidate,) = found.values()
-    assert candidate.sketch.parallel == (40, 64)
+    assert candidate.sketch.parallel == (48, 64)
     (line,) = recorded.coverage_lines(coverage)[1:]
     assert "adapted from records of the same operators on 24x64 / 32" in line
     (result,) = ansorc.compile(batch.model, records=path, threads=2).run(batch.inputs).values()
     np.testing.assert_allclose(result, batch.reference(), rtol=1e-4, atol=1e-4)
-    other = Dense("D", 40, 32, 64, activation="gelu").case(1)  # another operator
+    other = Dense("D", 48, 32, 64, activation="gelu").case(1)  # another operator
     nothing, why = recorded.recorded(to_tasks(read(other.model, options), options), options)
     assert not nothing
     assert why[0].source == "default: no records"
