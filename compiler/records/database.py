@@ -160,8 +160,10 @@ class Records:
         It is one for so many threads, where there is one, else for any.
         """
         for target, count in product(targets, dict.fromkeys((threads, None))):
-            where = "WHERE task = ? AND target = ? AND threads = coalesce(?, threads) AND seconds IS NOT NULL"
-            found = next(self._rows(f"{_SELECT} {where} ORDER BY seconds, id LIMIT 1", (task, target, count)), None)
+            where, arguments = "task = ? AND target = ? AND seconds IS NOT NULL", (task, target)
+            if count is not None:
+                where, arguments = f"{where} AND threads = ?", (*arguments, count)
+            found = next(self._rows(f"{_SELECT} WHERE {where} ORDER BY seconds, id LIMIT 1", arguments), None)
             if found is not None:
                 return found
         return None

@@ -79,6 +79,19 @@ def test_the_best_is_the_fastest_for_the_target(tmp_path: Path) -> None:
         assert records.targets("task_a") == ["cpu", "other"]
 
 
+def test_a_lookup_sorts_nothing(tmp_path: Path) -> None:
+    """Of a million rows it takes milliseconds, if the index has them in their order."""
+    asked: list[str] = []
+    with Records(tmp_path / "r.db") as records:
+        connection = records._connection  # pyright: ignore[reportPrivateUsage]
+        connection.set_trace_callback(asked.append)
+        assert records.best("task_a", "cpu", threads=2) is None
+        connection.set_trace_callback(None)
+        plan = str(connection.execute(f"EXPLAIN QUERY PLAN {asked[0]}").fetchall())
+    assert "INDEX best (task=? AND target=? AND threads=? AND seconds" in plan
+    assert "TEMP B-TREE" not in plan
+
+
 def test_confirmed_times_decide(tmp_path: Path) -> None:
     with Records(tmp_path / "r.db") as records:
         run = records.begin("key", "{}")
