@@ -14,6 +14,7 @@ import psutil
 from numpy.typing import NDArray
 
 from ansorc.compiler.measuring import environment
+from ansorc.compiler.target import parse_target
 from ansorc.runtime.module import CompiledModel
 
 Array = NDArray[Any]
@@ -41,8 +42,10 @@ def undisturbed(measure: Callable[[], Result], attempts: int = ATTEMPTS) -> tupl
 
 
 def processor() -> str:
-    """Name this machine's processor, and how busy it is."""
-    return f"{environment.processor()}, {psutil.cpu_count()} cores, load {psutil.getloadavg()[0]:.2f}"
+    """Name this machine's processor, what code is made for it, and how busy it is."""
+    target = parse_target("native")
+    kind = f"{target.cpu}, vectors of {target.vector_bits} bits"
+    return f"{environment.processor()} ({kind}), {psutil.cpu_count()} cores, load {psutil.getloadavg()[0]:.2f}"
 
 
 def random_inputs(model: CompiledModel, seed: int = 0) -> dict[str, Array]:
