@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,13 +108,23 @@ def test_only_a_networks_weights_make_room_for_each_other(network: ModelProto) -
     assert weights_between_calls(alone, SMALL) == 0
 
 
-def test_a_search_of_a_network_measures_so_and_says_so(network: ModelProto, tmp_path: Path) -> None:
+def test_a_search_of_a_network_measures_so_and_says_so(
+    network: ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[object] = []
+
+    def measurer(*arguments: Any, **named: Any) -> PoolMeasurer:
+        given.append(named["between_calls"])
+        return PoolMeasurer(*arguments, **named)
+
+    monkeypatch.setattr(tuning, "PoolMeasurer", measurer)
     for target, expected in ((SMALL, target_key(TARGET, network=True)), (TARGET, target_key(TARGET))):
         options = Options(target=target, fuse_chains="never", trials=8, records=tmp_path / "r.db")
         tuning.search([_program(network, options)], options)
         with Records(tmp_path / "r.db") as records:
             *_, last = records.every()
         assert last.target == expected
+    assert given == [4 * (32 * 48 + 48 * 64), 0]
 
 
 def test_times_in_a_network_come_first(network: ModelProto, tmp_path: Path) -> None:
