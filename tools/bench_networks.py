@@ -145,13 +145,13 @@ def measure_network(
         cold, peak = _run_compiler(model, library, [*flags, "--no-cache"], environment)
         _run_compiler(model, library, flags, environment)
         cached, _ = _run_compiler(model, library, flags, environment)
+        before = set(sys.modules)
         start = time.perf_counter()
         ours = CompiledModel(library)
         load = time.perf_counter() - start
-        by_peers = {"onnx"} if "ansorc.tools.torch_graph" in sys.modules else set[str]()  # of the model before this one
-        compiler = ({"mlir", "llvmlite", "onnx"} - by_peers) & set(sys.modules)
+        compiler = {"mlir", "llvmlite", "onnx"} & (set(sys.modules) - before)
         if compiler:
-            raise RuntimeError(f"the library is to be loaded without the compiler, but {compiler} are imported")
+            raise RuntimeError(f"a library loads without the compiler, but {compiler} were imported for it")
         ours.set_threads(threads)
         inputs = random_inputs(ours)
         results = ours.run(inputs)

@@ -111,12 +111,17 @@ def test_networks_are_compiled_compared_and_timed(tmp_path: Path) -> None:
     path = tmp_path / "tiny.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    arguments = [sys.executable, "-m", "ansorc.tools.bench", "networks", str(path), "--json"]
-    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True)
-    figures = json.loads(done.stdout)
+    arguments = [sys.executable, "-m", "ansorc.tools.bench", "networks", str(path)]
+    runs = [
+        subprocess.run([*arguments, *form], env=environment, capture_output=True, text=True, check=True).stdout
+        for form in (["--json"], [])
+    ]
+    figures = json.loads(runs[0])
     assert figures["network"] == "tiny"
     assert figures["error"] < 1e-5
     assert figures["batch"] == 8
     assert figures["speedup"] == pytest.approx(figures["peers_ms"]["onnxruntime"] / figures["ours_ms"])
     assert figures["peak_mb"] > 50
     assert figures["cached_s"] > 0
+    assert "vectors of" in runs[1]
+    assert "geometric mean of the best peer over ours" in runs[1]
