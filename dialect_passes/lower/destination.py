@@ -13,7 +13,7 @@ from mlir import ir
 from mlir.dialects import linalg, tensor
 
 from ansorc.dialect_passes import pitch
-from ansorc.dialect_passes.ir_walk import body, functions, segments, shape
+from ansorc.dialect_passes.ir_walk import body, collect, functions, segments, shape
 from ansorc.dialect_passes.slices import inserted, slice_of
 
 
@@ -36,6 +36,67 @@ def restore(module: ir.Module) -> None:
             if found is not None:
                 user, position = found
                 user.operands[position].replace_all_uses_with(out)
+
+
+INSERTIONS = ("tensor.insert_slice", "tensor.parallel_insert_slice")
+
+
+def write_tiles_in_place(module: ir.Module) -> None:
+    """Let vectors be written where they are inserted, not into what has no content: each would be copied twice.
+
+    %w = vector.transfer_write %v, (slice of tensor.empty); tensor.insert_slice %w into %out[%i]
+    -->
+    %w = vector.transfer_write %v, (slice of %out[%i]); tensor.insert_slice %w into %out[%i]
+
+    So it is where a task ends in its anchor: what would copy its sums into their destination is folded away.
+    """
+    for op in collect(module.operation, *INSERTIONS):
+        written, around = op.operands[0], list[ir.Operation]()
+        while not isinstance(written.owner, ir.Block) and written.owner.operation.name == "tensor.insert_slice":
+            around.append(written.owner.operation)
+            written = written.owner.operation.operands[0]
+        if isinstance(written.owner, ir.Block) or written.owner.operation.name != "vector.transfer_write":
+            continue
+        write, into = written.owner.operation, op.operands[1]
+        first = around[0].operands[1] if around else write.operands[1]
+        if not _has_no_content(first) or not _is_before(into, write):
+            continue
+        with ir.InsertionPoint(write), write.location:
+            place = _slice_as(op, first.type)
+            for inner in [*around, write]:
+                inner.operands[1] = _same_slice(inner.operands[1], first, place)
+
+
+def _has_no_content(value: ir.Value) -> bool:
+    while not isinstance(value.owner, ir.Block) and value.owner.operation.name == "tensor.extract_slice":
+        value = value.owner.operation.operands[0]
+    return not isinstance(value.owner, ir.Block) and value.owner.operation.name == "tensor.empty"
+
+
+def _is_before(value: ir.Value, op: ir.Operation) -> bool:
+    """Whether a value is known where an operation is; where that is not plain, it counts as unknown."""
+    if isinstance(value.owner, ir.Block):
+        return True
+    operations = [o.operation for o in op.block.operations]
+    return value.owner.operation in operations[: operations.index(op)]
+
+
+def _slice_as(insertion: ir.Operation, kind: ir.Type) -> ir.Value:
+    """Return the part of a destination that an insertion replaces."""
+    sizes = list(ir.DenseI32ArrayAttr(insertion.attributes["operandSegmentSizes"]))[2:]
+    moved = iter(list(insertion.operands)[2:])
+    dynamic = [[next(moved) for _ in range(count)] for count in sizes]
+    static = [insertion.attributes[name] for name in ("static_offsets", "static_sizes", "static_strides")]
+    return tensor.ExtractSliceOp(kind, insertion.operands[1], *dynamic, *static).result
+
+
+def _same_slice(value: ir.Value, whole: ir.Value, place: ir.Value) -> ir.Value:
+    """Return the same part of `place` as a value is of `whole`."""
+    if value == whole:
+        return place
+    cut = value.owner.operation.clone()
+    cut.operands[0] = _same_slice(value.owner.operation.operands[0], whole, place)
+    return cut.results[0]
 
 
 def _give_destinations(function: ir.Operation) -> None:
