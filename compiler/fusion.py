@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from mlir import ir
@@ -10,10 +11,10 @@ from mlir import ir
 from ansorc.compiler import kernel
 from ansorc.compiler.options import Options
 from ansorc.compiler.sketch import plain_cost
-from ansorc.compiler.sketch.analytic import MEMORY_BYTES_A_CYCLE
 from ansorc.compiler.sketch.chain import ChainKind
 from ansorc.compiler.sketch.kinds import spaces
 from ansorc.compiler.sketch.loop_nest import bytes_of
+from ansorc.compiler.sketch.speeds import MEMORY_BYTES_A_CYCLE
 from ansorc.compiler.task_job import machine_of
 from ansorc.dialect_passes.graph.form_tasks import Fuse, never
 from ansorc.dialect_passes.ir_context import context
@@ -26,7 +27,8 @@ TASK_CYCLES = 2_000.0
 
 def fuses(options: Options) -> Fuse:
     """Return the decision that options ask for."""
-    machine = machine_of(options.target)
+    # As if the last cache were no faster than memory: what tasks write for each other leaves room in it for others.
+    machine = replace(machine_of(options.target), l3_bytes_a_cycle=0.0)
     if options.fuse_chains == "never":
         return never
     if options.fuse_chains == "always":

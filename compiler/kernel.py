@@ -130,6 +130,7 @@ def to_scheduled(module: ir.Module, chosen: Schedule) -> str:
             transform(module, FOLD_UNITS)
         strided_slices.run(module)
         transform(module, VECTORIZE)
+        border.settle_reads(module)
         destination.write_tiles_in_place(module)
     else:
         reassociate.run(module)

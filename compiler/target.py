@@ -20,6 +20,10 @@ AVX512_FEATURES = "-prefer-256-bit"
 """LLVM's models of AVX-512 machines prefer half vectors; our kernels gain from whole ones."""
 
 
+NEAR_L3_BYTES_A_CYCLE = 24.0
+"""Of processors whose cores share the last cache in groups of eight, as AMD's do; others have it far apart."""
+
+
 @dataclass(frozen=True)
 class Caches:
     """Bytes of the caches that a core has; what is not known of a processor is what most have at least."""
@@ -28,6 +32,8 @@ class Caches:
     l2: int = 1 << 20
     l3: int = 16 << 20
     """That all cores share."""
+    l3_bytes_a_cycle: float = 8.0
+    """What a core reads of it in a cycle while others do, too."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,10 @@ class Target:
 
 def _x86(cpu: str, bits: int) -> Target:
     features = AVX512_FEATURES if bits == 512 else ""
-    return Target(X86_LINUX, cpu, features, bits, 32 if bits == 512 else 16, fma_ports=1 if cpu == "znver4" else 2)
+    caches = Caches(l3_bytes_a_cycle=NEAR_L3_BYTES_A_CYCLE) if cpu.startswith("znver") else Caches()
+    return Target(
+        X86_LINUX, cpu, features, bits, 32 if bits == 512 else 16, caches, fma_ports=1 if cpu == "znver4" else 2
+    )
 
 
 def _arm(cpu: str, triple: str = ARM_LINUX, bits: int = 128) -> Target:
@@ -164,7 +173,7 @@ def _native(host: Callable[[], tuple[str, str]] | None) -> Target:
     # The name alone misleads: virtual machines mask it. The flags are what the kernel may use.
     flags = _flags(features)
     machine = platform.machine().lower()
-    cores, caches = usable_cores(), _caches(Path("/sys/devices/system/cpu/cpu0/cache"))
+    cores, caches = usable_cores(), _caches(Path("/sys/devices/system/cpu/cpu0/cache"), flags)
     if machine in {"arm64", "aarch64"}:
         triple = ARM_MACOS if sys.platform == "darwin" else ARM_LINUX
         return Target(triple, cpu, features, 128, 32, caches, cores)
@@ -183,14 +192,15 @@ def _flags(features: str) -> set[str]:
     return {flag[1:] for flag in features.split(",") if flag.startswith("+")}
 
 
-def _caches(folder: Path) -> Caches:
-    """Read what Linux knows of the first core's data caches."""
+def _caches(folder: Path, flags: set[str]) -> Caches:
+    """Read what Linux knows of the first core's data caches; how fast the last of them is, nobody says."""
     found: dict[str, int] = {}
     for index in sorted(folder.glob("index*")):
         level, kind, size = ((index / name).read_text().strip() for name in ("level", "type", "size"))
         if kind != "Instruction" and size.endswith("K"):
             found[f"l{level}"] = int(size[:-1]) << 10
-    return Caches(**{name: found[name] for name in ("l1", "l2", "l3") if name in found})
+    speed = NEAR_L3_BYTES_A_CYCLE if "sse4a" in flags else Caches.l3_bytes_a_cycle
+    return Caches(**{name: found[name] for name in ("l1", "l2", "l3") if name in found}, l3_bytes_a_cycle=speed)
 
 
 def usable_cores() -> int:

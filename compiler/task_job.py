@@ -56,7 +56,7 @@ def machine_of(target: Target) -> Machine:
     caches = target.caches
     return Machine(
         target.vector_bits // 8, target.vector_registers, target.arch == "x86_64", caches.l1, caches.l2,
-        caches.l3, target.fma_ports, target.cores or Machine.cores,
+        caches.l3, caches.l3_bytes_a_cycle, target.fma_ports, target.cores or Machine.cores,
     )  # fmt: skip
 
 

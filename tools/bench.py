@@ -13,7 +13,7 @@ SUBCOMMANDS = ("candidates", "latency", "memory", "networks", "ops", "peak", "pr
 
 
 class Subcommands(click.Group):
-    """Imports a subcommand when it is asked for: `networks` loads libraries in a process without the compiler."""
+    """Imports a subcommand when it is asked for: `networks` loads libraries before anything of the compiler."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """List the names."""

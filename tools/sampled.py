@@ -17,9 +17,9 @@ from ansorc.compiler.measure import RunnableTask, runnable
 from ansorc.compiler.options import Options
 from ansorc.compiler.search.task import SearchTask, task_of_text
 from ansorc.compiler.search.zero_trials import promised
-from ansorc.compiler.sketch.analytic import FMA_PORTS
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.sketch.kind import Choice, TaskSpace
+from ansorc.compiler.sketch.speeds import FMA_PORTS
 from ansorc.compiler.task_code import TaskCode
 from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
 from ansorc.compiler.task_spaces import spaces_of_task

@@ -33,16 +33,22 @@ from ansorc.compiler.sketch.decisions import (
 )
 from ansorc.compiler.sketch.kind import Decision, Values
 from ansorc.compiler.sketch.loop_nest import LoopNest
+from ansorc.compiler.sketch.speeds import (
+    FMA_LATENCY,
+    FMA_PORTS,
+    L2_BYTES_A_CYCLE,
+    LOAD_PORTS,
+    MEMORY_BYTES_A_CYCLE,
+    bytes_a_cycle,
+)
 from ansorc.compiler.sketch.steps import AFTER_ALL, BEFORE_ALL
-from ansorc.dialect_passes.schedule.border import WHERE_NEEDED, Border
+from ansorc.dialect_passes.schedule.border import EACH_READ, WHERE_NEEDED, Border
 from ansorc.dialect_passes.schedule.machine import Machine
 
 MAX_CHUNKS = 64
 CHUNK_CYCLES = 10_000
 """Least work of a chunk: a few microseconds, so that handing it out costs nothing."""
 THREADS = (1, 2, 4, 8)
-FMA_PORTS, LOAD_PORTS, FMA_LATENCY = 2, 2, 5
-L2_BYTES_A_CYCLE, MEMORY_BYTES_A_CYCLE = 48.0, 8.0
 TILE_CYCLES = 30.0
 """What a register tile costs besides its arithmetic: loops, addresses, a pipeline that starts empty."""
 LOOP_CYCLES = {64: 1.0}
@@ -214,7 +220,7 @@ def estimate(nest: LoopNest, machine: Machine, values: Values) -> Cost:
         count, rows = times * blocks, prod(sizes)
         tiles += count
         if nest.slides:
-            arithmetic += count * (window_cost.tile_cycles(nest, values, sizes) + rows * vectors * finished)
+            arithmetic += count * (window_cost.tile_cycles(nest, machine, values, sizes) + rows * vectors * finished)
             continue
         step = _step_cycles(nest, machine, values, rows) + CROWDED_CYCLES * _crowding(nest, machine, sizes)
         arithmetic += count * (taken * step + TILE_CYCLES)
@@ -224,11 +230,11 @@ def estimate(nest: LoopNest, machine: Machine, values: Values) -> Cost:
         l2 = window_cost.near_bytes(nest, machine, values) / L2_BYTES_A_CYCLE
     if values.get("finish") == AFTER_ALL:
         arithmetic += PACK_CYCLES
-    memory = memory_bytes(nest, machine, values, panel, tiles // blocks) / MEMORY_BYTES_A_CYCLE
+    memory = traffic(nest, machine, values, panel, tiles // blocks).cycles(machine)
     if values.get("pack") and nest.packable is not None:
         # Most panels are read by another core than the one that wrote them.
         arithmetic += PACK_CYCLES + nest.packable.size * (2 / PACK_BYTES_A_CYCLE + 1 / MEMORY_BYTES_A_CYCLE)
-    if nest.border is not None:
+    if nest.border is not None and values.get("border") != EACH_READ:
         tile = nest.border.tile(chunk_of(nest, values))
         chunks = chunk_count(nest, values) if values.get("border") else 0
         share = crossing(nest, values) if values.get("border") == WHERE_NEEDED else 1
@@ -317,8 +323,42 @@ def input_bytes(nest: LoopNest, *, shared: bool = False) -> int:
     return sum(o.size for o in read if not (shared and o.strides[channel]))
 
 
+@dataclass(frozen=True)
+class Traffic:
+    """Bytes that pass between the second cache and what lies behind it."""
+
+    weights: float
+    """As they are fetched first: from memory, where the tasks of a network leave no room for all weights."""
+    again: float
+    """Weights that are fetched once more."""
+    values: float
+    """Inputs and results, which tasks before wrote and tasks behind read, as often as they are fetched."""
+    in_use: float
+    """Bytes of inputs and results."""
+    panels: float
+    """Bytes of the weights."""
+
+    @property
+    def total(self) -> float:
+        """All of them."""
+        return self.weights + self.again + self.values
+
+    def cycles(self, machine: Machine) -> float:
+        """Return what they take: what a task that fits into the second cache reads is there, or comes soon."""
+        if self.panels + self.in_use <= machine.l2_bytes / 2:
+            return self.total / 4 / MEMORY_BYTES_A_CYCLE
+        near = self.again / bytes_a_cycle(machine, self.panels) + self.values / bytes_a_cycle(machine, self.in_use)
+        return self.weights / MEMORY_BYTES_A_CYCLE + near
+
+
 def memory_bytes(nest: LoopNest, machine: Machine, values: Values, panel: int, tiles: int) -> float:
-    """Return the bytes that pass between the second cache and what lies behind it.
+    """Return the bytes that come from behind the second cache; a quarter, where that holds all that a task touches."""
+    found = traffic(nest, machine, values, panel, tiles)
+    return found.total if found.panels + found.in_use > machine.l2_bytes / 2 else found.total / 4
+
+
+def traffic(nest: LoopNest, machine: Machine, values: Values, panel: int, tiles: int) -> Traffic:
+    """Return what passes between the second cache and what lies behind it.
 
     Chunks follow each other with the positions innermost: neighbours share their blocks of channels.
     """
@@ -339,5 +379,5 @@ def memory_bytes(nest: LoopNest, machine: Machine, values: Values, panel: int, t
     results = written * (1 if values.get("stream") else 2)
     if values.get("finish") == AFTER_ALL:
         results += 3 * written  # sums are fetched, written and read
-    total = weights * weight_times + shared * read_times + (read - shared) + results
-    return total if weights + read + written > room else total / 4
+    passed = shared * read_times + (read - shared) + results
+    return Traffic(weights, weights * (weight_times - 1), passed, read + written, weights)

@@ -12,8 +12,6 @@ from math import prod
 
 from ansorc.compiler.sketch.analytic import (
     CHUNK_CYCLES,
-    L2_BYTES_A_CYCLE,
-    MEMORY_BYTES_A_CYCLE,
     PACK_BYTES_A_CYCLE,
     PACK_CYCLES,
     TILE_CYCLES,
@@ -23,10 +21,11 @@ from ansorc.compiler.sketch.analytic import (
 )
 from ansorc.compiler.sketch.chain_nest import ChainNest, Product, space
 from ansorc.compiler.sketch.kind import Values
-from ansorc.compiler.sketch.window_cost import WINDOW_TILE_CYCLES
+from ansorc.compiler.sketch.speeds import FMA_PORTS, L2_BYTES_A_CYCLE, MEMORY_BYTES_A_CYCLE, bytes_a_cycle
 from ansorc.dialect_passes.schedule.chain_loops import CONTRACTION, MAP, REDUCTION
 from ansorc.dialect_passes.schedule.machine import Machine
 
+WINDOW_TILE_CYCLES = 4.0
 ROW_CYCLES = 25.0
 """What it costs to bring the lanes of a vector together."""
 WINDOW_RELOADS = 1.5
@@ -109,8 +108,11 @@ def estimate(nest: ChainNest, machine: Machine, values: Values) -> Cost:
                 l2 += points * nest.element_bytes / L2_BYTES_A_CYCLE
     arithmetic += chunk_count(nest, values) * CHUNK_CYCLES / 40
     touched = nest.argument_bytes + nest.result_bytes
-    memory = (touched + nest.result_bytes) / MEMORY_BYTES_A_CYCLE
-    return Cost(arithmetic, l2, memory if touched > machine.l2_bytes / 2 else memory / 4)
+    values_read = touched - nest.weight_bytes
+    memory = nest.weight_bytes / MEMORY_BYTES_A_CYCLE
+    memory += (values_read + nest.result_bytes) / bytes_a_cycle(machine, values_read)
+    near = (touched + nest.result_bytes) / 4 / MEMORY_BYTES_A_CYCLE
+    return Cost(arithmetic, l2, memory if touched > machine.l2_bytes / 2 else near)
 
 
 def product_cycles(nest: ChainNest, machine: Machine, k: int, p: Product, values: Values) -> float:
@@ -128,13 +130,14 @@ def product_cycles(nest: ChainNest, machine: Machine, k: int, p: Product, values
         if not size:
             continue
         if p.window:
-            step = size * (1.0 if steps + 3 * size <= machine.vector_registers else WINDOW_RELOADS) + 1
+            reloads = 1.0 if steps + 3 * size <= machine.vector_registers else WINDOW_RELOADS
+            step = (size * reloads + 1) / FMA_PORTS
         else:
             step = product_step_cycles(machine, size, vectors, values["unroll"], near=near)
         cycles = steps * step + (WINDOW_TILE_CYCLES if p.window else TILE_CYCLES)
         cycles += size * vectors * (1 + nest.stages[p.root].cycles)
         if panel > 0.75 * machine.l1_bytes:
-            cycles += panel / (L2_BYTES_A_CYCLE if panel <= 0.75 * machine.l2_bytes else MEMORY_BYTES_A_CYCLE)
+            cycles += panel / (L2_BYTES_A_CYCLE if panel <= 0.75 * machine.l2_bytes else bytes_a_cycle(machine, panel))
         total += others * columns * count * cycles
     # A panel is fetched for each block of rows; its rows lie apart where it is not packed.
     fetched = others * columns * panel / L2_BYTES_A_CYCLE

@@ -78,6 +78,8 @@ class ChainNest:
     element_bytes: int
     argument_bytes: int
     result_bytes: int
+    weight_bytes: int = 0
+    """Of the arguments."""
 
     @property
     def products(self) -> tuple[tuple[int, Product], ...]:
@@ -151,8 +153,9 @@ def chain_nest(chain: Chain, function: ir.Operation) -> ChainNest:
     if not isinstance(kind, ir.F32Type):
         raise CannotBlock("elements are not f32")
     arguments = sum(bytes_of(a) for a in body(function).arguments)
+    weights = sum(bytes_of(a) for a in body(function).arguments if a.arg_number in constants)
     batch = tuple(c for c in common if c not in rows)
-    nest = ChainNest(tuple(stages), chain.extents, batch, rows, chain.windows, 4, arguments, bytes_of(result))
+    nest = ChainNest(tuple(stages), chain.extents, batch, rows, chain.windows, 4, arguments, bytes_of(result), weights)
     for stage in nest.stages:
         reduced_rows = stage.role == REDUCTION and (len(stage.reduced) != 1 or stage.reduced[0] not in nest.columns)
         if reduced_rows:

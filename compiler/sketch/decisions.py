@@ -10,7 +10,7 @@ from math import gcd, prod
 from ansorc.compiler.sketch.kind import Decision, Values
 from ansorc.compiler.sketch.loop_nest import LoopNest
 from ansorc.compiler.sketch.steps import AFTER_ALL, BEFORE_ALL, DIRECT, IN_CHUNK, IN_REGISTERS, MAX_UNROLLED
-from ansorc.dialect_passes.schedule.border import EACH_CHUNK, STEP_BEFORE, WHERE_NEEDED
+from ansorc.dialect_passes.schedule.border import EACH_CHUNK, EACH_READ, STEP_BEFORE, WHERE_NEEDED
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.skip_taps import Skip
 
@@ -111,7 +111,10 @@ class ChannelsInside(Decision[LoopNest]):
 
 @dataclass(frozen=True, order=True)
 class PadInside(Decision[LoopNest]):
-    """Who pads: each chunk what it reads (1), those alone that read a border (2), or a parallel step before (0)."""
+    """Who pads: each chunk what it reads (1), those alone that read a border (2), or a parallel step before (0).
+
+    Or nobody (3): vectors that are read ask whether they lie in the border.
+    """
 
     role = "location"
 
@@ -119,13 +122,15 @@ class PadInside(Decision[LoopNest]):
         border = nest.border
         if border is None:
             return (STEP_BEFORE,)
+        # Of windows that each channel has for itself, vectors are read.
+        reads = (EACH_READ,) if nest.reductions and not nest.contraction and border.in_place else ()
         tile = border.tile(chunk_of(nest, chosen))
         fits = prod(tile) * border.element_bytes <= MAX_BLOCK_BYTES
         if not fits or chunk_of(nest, chosen) == [*nest.parallel, *nest.reductions]:
-            return (STEP_BEFORE,)
+            return (*reads, STEP_BEFORE)
         room = border.room(tile)
         apart = room is not None and room <= MAX_ROOM and crossing(nest, chosen) < 1
-        return (EACH_CHUNK, *((WHERE_NEEDED,) if apart else ()), STEP_BEFORE)
+        return (EACH_CHUNK, *((WHERE_NEEDED,) if apart else ()), *reads, STEP_BEFORE)
 
 
 @dataclass(frozen=True, order=True)
@@ -200,7 +205,8 @@ class Stream(Decision[LoopNest]):
 class UnrollReduction(Decision[LoopNest]):
     """How often the innermost reduction loop is unrolled; for a window without channels, whether all of it is.
 
-    The weights of an unrolled window stay in registers: with more than one vector of them, LLVM spills.
+    The weights of an unrolled window stay in registers: with more than one vector of them, LLVM spills. But where
+    vectors ask whether they lie in a border, loops over taps ask again and again.
     """
 
     role = "unroll"
@@ -209,10 +215,7 @@ class UnrollReduction(Decision[LoopNest]):
         if not nest.reductions:
             return (1,)
         if not nest.contraction:
-            operations = nest.steps * chosen["vectors"] * prod(v for k, v in chosen.items() if k.startswith("tile_"))
-            if operations > MAX_UNROLLED:
-                return (1,)
-            return (nest.steps, 1) if chosen["vectors"] == 1 else (1, nest.steps)
+            return unrolled_windows(nest, chosen)
         order = (
             (MOST_UNROLLED, 2, 1)
             if interleaves(machine, accumulators(chosen) // chosen["vectors"], chosen["vectors"])
@@ -257,6 +260,13 @@ def column_bytes(nest: LoopNest, outer: Sequence[int]) -> int:
     """Return the bytes of the columns of so many iterations of each outer loop."""
     positions, window = nest.columns
     return prod(outer[k] for k in positions) * prod(nest.reductions[k] for k in window) * nest.element_bytes
+
+
+def unrolled_windows(nest: LoopNest, chosen: Values) -> tuple[int, ...]:
+    """Return how often the taps of a window without channels may be unrolled: all, or not."""
+    if nest.steps * accumulators(chosen) > MAX_UNROLLED:
+        return (1,)
+    return (nest.steps, 1) if chosen["vectors"] == 1 or chosen.get("border") == EACH_READ else (1, nest.steps)
 
 
 def accumulators(chosen: Values) -> int:

@@ -14,24 +14,21 @@ from math import gcd, log2, prod
 from mlir import ir
 
 from ansorc.compiler.sketch import chunks
-from ansorc.compiler.sketch.analytic import (
-    CHUNK_CYCLES,
-    FMA_LATENCY,
-    FMA_PORTS,
-    L2_BYTES_A_CYCLE,
-    LOAD_PORTS,
-    MEMORY_BYTES_A_CYCLE,
-    SPILL_FACTOR,
-    TILE_CYCLES,
-    border_cycles,
-    imbalance,
-)
+from ansorc.compiler.sketch.analytic import CHUNK_CYCLES, SPILL_FACTOR, TILE_CYCLES, border_cycles, imbalance
 from ansorc.compiler.sketch.candidate import Candidate, Sketch
 from ansorc.compiler.sketch.decisions import LEAST_LANES, MAX_BLOCK_BYTES, MOST_UNROLLED, divisors
 from ansorc.compiler.sketch.dot_step import PARTS, SumAlongVectors
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
 from ansorc.compiler.sketch.loop_nest import LoopNest, loop_nest
 from ansorc.compiler.sketch.properties import KERNEL_BYTES, Properties, tile_code_bytes
+from ansorc.compiler.sketch.speeds import (
+    FMA_LATENCY,
+    FMA_PORTS,
+    L2_BYTES_A_CYCLE,
+    LOAD_PORTS,
+    MEMORY_BYTES_A_CYCLE,
+    bytes_a_cycle,
+)
 from ansorc.compiler.sketch.stage import Stage
 from ansorc.compiler.sketch.steps import Pad
 from ansorc.dialect_passes.kernel_facts import Packing
@@ -210,11 +207,12 @@ class Dot(Kind[Products]):
             tile_bytes = prod(own.border.tile([*chunk, *own.reductions])) * own.element_bytes
             cut = chunk_count(nest, values) if values.get("border") else 0
             arithmetic += border_cycles(own.border, tile_bytes, cut)
-        touched = sum(o.size for o in own.operands)
+        touched, weights = (sum(o.size for o in own.operands if o.constant or not only) for only in (False, True))
+        memory = weights / MEMORY_BYTES_A_CYCLE + (touched - weights) / bytes_a_cycle(machine, touched - weights)
         return {
             "FMA ports": arithmetic,
             "L2": touched / L2_BYTES_A_CYCLE,
-            "memory": touched / MEMORY_BYTES_A_CYCLE if touched > machine.l2_bytes / 2 else 0.0,
+            "memory": memory if touched > machine.l2_bytes / 2 else 0.0,
         }
 
     def properties(self, nest: Products, machine: Machine, values: Values) -> Properties:

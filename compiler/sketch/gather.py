@@ -13,12 +13,13 @@ from math import prod
 from mlir import ir
 
 from ansorc.compiler.sketch import chunks
-from ansorc.compiler.sketch.analytic import L2_BYTES_A_CYCLE, MEMORY_BYTES_A_CYCLE, imbalance
+from ansorc.compiler.sketch.analytic import imbalance
 from ansorc.compiler.sketch.candidate import Candidate, Sketch
 from ansorc.compiler.sketch.gather_step import GatherRows
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
 from ansorc.compiler.sketch.loop_nest import body_cycles, bytes_of
 from ansorc.compiler.sketch.properties import KERNEL_BYTES, Properties
+from ansorc.compiler.sketch.speeds import behind_l1
 from ansorc.dialect_passes.ir_walk import collect, indexing_maps
 from ansorc.dialect_passes.kernel_facts import Packing
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock
@@ -129,11 +130,10 @@ class Gather(Kind[Gathering]):
         points, row = prod(nest.extents), values[f"chunk_{len(nest.extents) - 1}"]
         vectors = points / min(machine.lanes(nest.element_bytes), values["along"])
         gathered = 0.0 if nest.along else points * nest.reads * GATHERED_CYCLES
-        speed = MEMORY_BYTES_A_CYCLE if nest.touched > machine.l2_bytes / 2 else L2_BYTES_A_CYCLE
         return {
             "rows": points / row * ROW_CYCLES * nest.reads,
             "vectors": vectors * (nest.reads + 1 + nest.cycles) + gathered,
-            "memory": nest.touched / speed,
+            "memory": nest.touched / behind_l1(machine, nest.touched),
         }
 
     def properties(self, nest: Gathering, machine: Machine, values: Values) -> Properties:

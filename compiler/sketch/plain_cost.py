@@ -6,8 +6,8 @@ from math import prod
 
 from mlir import ir
 
-from ansorc.compiler.sketch.analytic import L2_BYTES_A_CYCLE, MEMORY_BYTES_A_CYCLE
 from ansorc.compiler.sketch.loop_nest import body_cycles, bytes_of
+from ansorc.compiler.sketch.speeds import behind_l1
 from ansorc.dialect_passes.ir_walk import body, collect, indexing_maps
 from ansorc.dialect_passes.schedule.machine import Machine
 from ansorc.dialect_passes.schedule.shape_of_task import loop_extents
@@ -28,7 +28,7 @@ def estimate(function: ir.Operation, machine: Machine) -> float:
         total += points * (PLAIN_FACTOR * (1 + body_cycles(op)) / lanes if contiguous else STRIDED_CYCLES)
     values = [*body(function).arguments, *list(body(function).operations)[-1].operands]
     touched = sum(map(bytes_of, values))
-    return total + touched / (MEMORY_BYTES_A_CYCLE if touched > machine.l2_bytes / 2 else L2_BYTES_A_CYCLE)
+    return total + touched / behind_l1(machine, touched)
 
 
 def _is_contiguous(m: ir.AffineMap) -> bool:

@@ -12,18 +12,13 @@ from math import gcd, prod
 
 from mlir import ir
 
-from ansorc.compiler.sketch.analytic import (
-    CHUNK_CYCLES,
-    FMA_LATENCY,
-    LOAD_PORTS,
-    MEMORY_BYTES_A_CYCLE,
-    imbalance,
-)
+from ansorc.compiler.sketch.analytic import CHUNK_CYCLES, imbalance
 from ansorc.compiler.sketch.candidate import Candidate, Sketch
 from ansorc.compiler.sketch.decisions import LEAST_LANES, MAX_VECTORS, divisors
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
 from ansorc.compiler.sketch.loop_nest import body_cycles
 from ansorc.compiler.sketch.properties import KERNEL_BYTES, Properties, tile_code_bytes
+from ansorc.compiler.sketch.speeds import FMA_LATENCY, LOAD_PORTS, bytes_a_cycle
 from ansorc.compiler.sketch.split_step import SplitRows
 from ansorc.dialect_passes.ir_walk import segments
 from ansorc.dialect_passes.kernel_facts import Packing
@@ -135,7 +130,7 @@ class SplitReduction(Kind[Reduction]):
         step = max(vectors * nest.operands / LOAD_PORTS, vectors * nest.cycles / 2, FMA_LATENCY) + 1 / values["unroll"]
         size = rows * nest.length * nest.operands * nest.element_bytes
         arithmetic = chunks * steps * step
-        memory = size / MEMORY_BYTES_A_CYCLE if size > machine.l2_bytes / 2 else 0.0
+        memory = size / bytes_a_cycle(machine, size) if size > machine.l2_bytes / 2 else 0.0
         worth = max(1, int((arithmetic + memory) / CHUNK_CYCLES))  # more threads than that would only wait
         waiting = imbalance(chunks, worth)
         return {

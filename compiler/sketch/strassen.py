@@ -15,16 +15,7 @@ from math import gcd, prod
 
 from mlir import ir
 
-from ansorc.compiler.sketch.analytic import (
-    CROWDED_CYCLES,
-    FMA_PORTS,
-    L2_BYTES_A_CYCLE,
-    MEMORY_BYTES_A_CYCLE,
-    OVERLAP,
-    TILE_CYCLES,
-    imbalance,
-    product_step_cycles,
-)
+from ansorc.compiler.sketch.analytic import CROWDED_CYCLES, OVERLAP, TILE_CYCLES, imbalance, product_step_cycles
 from ansorc.compiler.sketch.bilinear import script_of
 from ansorc.compiler.sketch.cache_sets import crowding, ways
 from ansorc.compiler.sketch.candidate import Candidate, Sketch
@@ -39,6 +30,7 @@ from ansorc.compiler.sketch.decisions import (
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
 from ansorc.compiler.sketch.loop_nest import body_cycles
 from ansorc.compiler.sketch.properties import KERNEL_BYTES, Properties, tile_code_bytes
+from ansorc.compiler.sketch.speeds import FMA_PORTS, L2_BYTES_A_CYCLE, bytes_a_cycle
 from ansorc.compiler.sketch.strassen_step import Strassen, footprint
 from ansorc.dialect_passes.kernel_facts import Packing
 from ansorc.dialect_passes.lower import prefetch
@@ -51,8 +43,6 @@ from ansorc.dialect_passes.schedule.strassen_matrices import PRODUCTS
 
 STACK_BYTES = 1 << 20
 """Most that a chunk keeps on the stack of its thread."""
-L3_BYTES_A_CYCLE = 16.0
-"""Of weights that an earlier chunk has read: they are streamed, and wait in the cache that all cores share."""
 WEIGHT_BYTES_A_CYCLE = 4.0
 """Of weights that come from memory: there are 7/4 of those of the direct algorithm."""
 MARGIN = 1.05
@@ -295,7 +285,6 @@ def costs(nest: Pairs, machine: Machine, values: Values) -> Costs:
     again = weights * (chunks - 1)
     if footprint(step(nest), values, size) + panel > 0.75 * machine.l2_bytes:
         again, near = again + near, 0.0
-    speed = L3_BYTES_A_CYCLE if weights <= 0.75 * machine.l3_bytes else MEMORY_BYTES_A_CYCLE
     read = weights / WEIGHT_BYTES_A_CYCLE / longer
     outside = 2 * rows * (nest.channels + 2 * nest.filters) * size
     writing = WRITING_CYCLES + 4 * (1 + nest.epilogue_cycles)
@@ -303,7 +292,7 @@ def costs(nest: Pairs, machine: Machine, values: Values) -> Costs:
         products=register_tiles * (half * (fma + beside / longer) + TILE_CYCLES / longer),
         sums=rows * (half // lanes * READING_CYCLES + columns // lanes * writing),
         l2=near / L2_BYTES_A_CYCLE / longer,
-        memory=(outside / MEMORY_BYTES_A_CYCLE + again / speed) / longer + read,
+        memory=outside / bytes_a_cycle(machine, outside) + again / bytes_a_cycle(machine, weights) + read,
         weights=read,
         imbalance=imbalance(chunks, machine.cores),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from ansorc.compiler.sketch import analytic
+from ansorc.compiler.sketch import analytic, window_cost
 from ansorc.compiler.sketch.decisions import accumulators
 from ansorc.compiler.sketch.kind import Values
 from ansorc.compiler.sketch.loop_nest import LoopNest, Operand
@@ -12,6 +12,8 @@ from ansorc.compiler.sketch.properties import KERNEL_BYTES, Properties, tile_cod
 from ansorc.dialect_passes.schedule.machine import Machine
 
 PACK_CODE_BYTES = 1500
+VERSIONS = 1.6
+"""Register tiles that may lie in a border have code of their own."""
 
 
 def properties(nest: LoopNest, machine: Machine, values: Values) -> Properties:
@@ -34,7 +36,8 @@ def properties(nest: LoopNest, machine: Machine, values: Values) -> Properties:
         l2 += count * parts * (0 if panel <= 0.75 * machine.l1_bytes else panel)
         if size not in sizes:
             sizes.add(size)
-            code += tile_code_bytes(rows, vectors, unrolled, 1 if parts > 1 else window, nest.epilogue_cycles)
+            tile_code = tile_code_bytes(rows, vectors, unrolled, 1 if parts > 1 else window, nest.epilogue_cycles)
+            code += tile_code * (VERSIONS if window_cost.has_versions(nest, values) else 1)
     tile = [values.get(f"tile_{k}", 1) if k in nest.tileable else 1 for k in range(len(nest.outer))]
     chunk = [values[f"chunk_{k}"] for k in range(len(nest.outer))]
     chunks = analytic.chunk_count(nest, values)

@@ -13,11 +13,12 @@ from math import prod
 from mlir import ir
 
 from ansorc.compiler.sketch import chunks
-from ansorc.compiler.sketch.analytic import L2_BYTES_A_CYCLE, MEMORY_BYTES_A_CYCLE, imbalance
+from ansorc.compiler.sketch.analytic import imbalance
 from ansorc.compiler.sketch.candidate import Candidate, Sketch
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
 from ansorc.compiler.sketch.loop_nest import body_cycles, bytes_of
 from ansorc.compiler.sketch.properties import KERNEL_BYTES, Properties
+from ansorc.compiler.sketch.speeds import behind_l1
 from ansorc.compiler.sketch.transpose_step import TransposeBlocks
 from ansorc.dialect_passes.ir_walk import indexing_maps, segments
 from ansorc.dialect_passes.kernel_facts import Packing
@@ -139,11 +140,10 @@ class Transpose(Kind[Transposition]):
     def parts(self, nest: Transposition, machine: Machine, values: Values) -> Mapping[str, float]:
         points = prod(nest.extents)
         lines = points / values["across"] + points / values["along"]
-        speed = MEMORY_BYTES_A_CYCLE if nest.touched > machine.l2_bytes / 2 else L2_BYTES_A_CYCLE
         return {
             "shuffles": points * (SHUFFLE_CYCLES + nest.cycles / machine.lanes(nest.element_bytes)),
             "cache lines": lines * LINE_CYCLES,
-            "memory": nest.touched / speed,
+            "memory": nest.touched / behind_l1(machine, nest.touched),
         }
 
     def properties(self, nest: Transposition, machine: Machine, values: Values) -> Properties:

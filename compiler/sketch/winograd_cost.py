@@ -8,8 +8,6 @@ import numpy as np
 
 from ansorc.compiler.sketch.analytic import (
     CROWDED_CYCLES,
-    L2_BYTES_A_CYCLE,
-    MEMORY_BYTES_A_CYCLE,
     OVERLAP,
     TILE_CYCLES,
     border_cycles,
@@ -19,6 +17,7 @@ from ansorc.compiler.sketch.analytic import (
 from ansorc.compiler.sketch.cache_sets import crowding, ways
 from ansorc.compiler.sketch.kind import Values
 from ansorc.compiler.sketch.properties import KERNEL_BYTES, Properties, tile_code_bytes
+from ansorc.compiler.sketch.speeds import L2_BYTES_A_CYCLE, bytes_a_cycle
 from ansorc.compiler.sketch.winograd_decisions import read_tile, step, tiles_of
 from ansorc.compiler.sketch.winograd_step import footprint
 from ansorc.dialect_passes.schedule.machine import Machine
@@ -75,7 +74,7 @@ def costs(nest: SquareConvolution, machine: Machine, values: Values) -> tuple[fl
     if nest.border is not None:
         tile = prod(read_tile(nest, nest.border, values)) * nest.element_bytes
         transforms += border_cycles(nest.border, tile, chunks if values["border"] else 0)
-    memory = between / (L2_BYTES_A_CYCLE if near else MEMORY_BYTES_A_CYCLE)
+    memory = between / (L2_BYTES_A_CYCLE if near else bytes_a_cycle(machine, between / 2))
     memory += weights * times / WEIGHT_BYTES_A_CYCLE
     if times < chunks and rows:
         memory += weights * chunks / L2_BYTES_A_CYCLE

@@ -31,7 +31,7 @@ from ansorc.dialect_passes.ir_walk import (
     shape,
     value_of,
 )
-from ansorc.dialect_passes.schedule import border_pieces
+from ansorc.dialect_passes.schedule import border_pieces, border_reads
 from ansorc.dialect_passes.schedule.border_pieces import Number, Surrounded, as_in
 from ansorc.dialect_passes.schedule.words import match_attribute, tile
 
@@ -40,10 +40,12 @@ STEP = "ansorc.border"
 """Marks the copy that is a step of its own."""
 IN_PLACE = "in_place"
 """Marks what is read where it lies by chunks that need no border."""
+UNMADE = "unmade"
+"""Marks what nobody makes: vectors that are read ask whether they lie in the border."""
 CHUNKS = 8
 """How many that is cut into, at least."""
-STEP_BEFORE, EACH_CHUNK, WHERE_NEEDED = range(3)
-"""Who pads: a parallel step before, each chunk what it reads, or the chunks alone that read a border."""
+STEP_BEFORE, EACH_CHUNK, WHERE_NEEDED, EACH_READ = range(4)
+"""Who pads: a parallel step before, each chunk what it reads, the chunks alone that read a border, or nobody."""
 
 
 @dataclass(frozen=True, order=True)
@@ -136,6 +138,8 @@ def put_off(function: ir.Operation, who: int) -> None:
             made = made_later(pad.operands[0], pad_amounts(pad)[0], kind.shape, value_of(pad))
             if who == WHERE_NEEDED:
                 made.owner.operation.attributes[IN_PLACE] = ir.UnitAttr.get()
+            if who == EACH_READ:
+                made.owner.operation.attributes[UNMADE] = ir.UnitAttr.get()
             if who == STEP_BEFORE:
                 made = linalg.copy(made, outs=[tensor.EmptyOp(list(kind.shape), kind.element_type).result])
                 made.owner.operation.attributes[STEP] = ir.UnitAttr.get()
@@ -170,9 +174,8 @@ def chunks_of_step(sizes: Sequence[int]) -> list[int]:
 def settle(module: ir.Module) -> None:
     """Make what was put off: what each chunk reads, or all of it where a script cut no chunks."""
     for function in functions(module):
-        for op in collect(function, LATER):
-            low, value = ir.DenseI64ArrayAttr(op.attributes["low"]), op.attributes["value"]
-            border = Surrounded(op.operands[0], list(low), value, IN_PLACE in op.attributes)
+        for op in [o for o in collect(function, LATER) if UNMADE not in o.attributes]:
+            border = _surrounded_later(op)
             for user in [use.owner.operation for use in op.results[0].uses]:
                 if user.name == "tensor.extract_slice" and _is_tile(user):
                     _replace_slice(user, border)
@@ -182,6 +185,20 @@ def settle(module: ir.Module) -> None:
                 with ir.InsertionPoint(op), op.location:
                     op.results[0].replace_all_uses_with(border_pieces.whole(border, shape(op.results[0])))
             op.erase()
+
+
+def settle_reads(module: ir.Module) -> None:
+    """Let vectors be read of what nobody makes; what else needs it gets its own."""
+    for function in functions(module):
+        for op in collect(function, LATER):
+            border_reads.run(function, op.results[0], _surrounded_later(op))
+            del op.attributes[UNMADE]
+    settle(module)
+
+
+def _surrounded_later(op: ir.Operation) -> Surrounded:
+    low, value = ir.DenseI64ArrayAttr(op.attributes["low"]), op.attributes["value"]
+    return Surrounded(op.operands[0], list(low), value, IN_PLACE in op.attributes)
 
 
 def surrounded(pad: ir.Operation) -> Surrounded:

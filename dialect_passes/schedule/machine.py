@@ -13,6 +13,8 @@ class Machine:
     l1_bytes: int = 32 << 10
     l2_bytes: int = 1 << 20
     l3_bytes: int = 16 << 20
+    l3_bytes_a_cycle: float = 8.0
+    """What one core reads of the last cache in a cycle of its own."""
     fma_ports: int = 2
     """Multiply-adds of whole vectors that begin in a cycle."""
     cores: int = 8

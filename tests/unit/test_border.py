@@ -23,7 +23,7 @@ from ansorc.compiler.sketch.schedule_task import all_kinds
 from ansorc.compiler.target import parse_target
 from ansorc.compiler.task_job import TaskJob, compile_task, machine_of
 from ansorc.compiler.task_spaces import spaces_of_task
-from ansorc.dialect_passes.schedule.border import WHERE_NEEDED, Border
+from ansorc.dialect_passes.schedule.border import EACH_READ, WHERE_NEEDED, Border
 
 OPTIONS = Options()
 MACHINE = machine_of(parse_target("native"))
@@ -126,6 +126,50 @@ def test_chunks_without_a_border_read_the_input_where_it_lies(case: str) -> None
     shape, chunk = IN_PLACE[case]
     wanted = {"border": WHERE_NEEDED, **{f"chunk_{k + 1}": size for k, size in enumerate(chunk)}}
     assert compared(convolution(**shape), "register-tile", 40, 1e-5, wanted) >= 2
+
+
+UNMADE: dict[str, dict[str, Any]] = {
+    "one dim": {"spatial": (37,), "pads": (1, 1)},
+    "plain": {"spatial": (14, 13), "pads": (1, 1, 1, 1)},
+    "strides": {"spatial": (15, 16), "pads": (1, 1, 1, 1), "strides": (2, 2)},
+    "sides that differ": {"spatial": (13, 12), "pads": (0, 2, 1, 0)},
+    "dilated": {"spatial": (12, 12), "pads": (2, 2, 2, 2), "dilations": (2, 2)},
+    "windows in nothing but border": {"spatial": (4, 5), "pads": (5, 4, 4, 5)},
+    "rows alone": {"spatial": (9, 12), "pads": (1, 0, 1, 0)},
+}
+
+
+@pytest.mark.parametrize("case", UNMADE)
+@pytest.mark.parametrize("unroll", [1, 9])
+def test_vectors_ask_whether_they_lie_in_a_border_that_nobody_makes(case: str, unroll: int) -> None:
+    wanted = {"border": EACH_READ, **({"unroll": 1} if unroll == 1 else {})}
+    assert compared(convolution(**UNMADE[case], group=32), "register-tile", 12, 1e-5, wanted) >= 4
+
+
+def test_a_maximum_is_not_taken_of_zeros_that_nobody_makes() -> None:
+    graph = helper.make_graph(
+        [
+            helper.make_node("Transpose", ["x"], ["a"], perm=[0, 3, 1, 2]),
+            helper.make_node("MaxPool", ["a"], ["b"], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
+            helper.make_node("Transpose", ["b"], ["y"], perm=[0, 2, 3, 1]),
+        ],
+        "pool",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 21, 22, 32))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    assert compared(model, "register-tile", 12, 0.0, {"border": EACH_READ}) >= 4
+    name, text = task_of(model)
+    x = -1 - abs(input_of(model))
+    for candidate in with_border(text, "register-tile", EACH_READ, 2):
+        made = compile_model(model, Options(candidates={name: candidate})).run({"x": x})["y"]
+        assert (made == expected_of(model, x)).all()
+
+
+def test_only_where_vectors_are_read_may_they_ask() -> None:
+    dense, depthwise = convolution(**CASES["plain"]), convolution(**CASES["depthwise"])
+    assert with_border(task_of(depthwise)[1], "register-tile", EACH_READ, 1)
+    assert not with_border(task_of(dense)[1], "register-tile", EACH_READ, 1)  # numbers of its input are
 
 
 def test_what_lies_in_the_rows_of_a_larger_value_is_copied() -> None:

@@ -3,7 +3,9 @@
 import pytest
 
 from ansorc.compiler.errors import NotYetError, UnknownTargetError
+from ansorc.compiler.sketch.speeds import MEMORY_BYTES_A_CYCLE, behind_l1
 from ansorc.compiler.target import known_targets, parse_target, runs_here
+from ansorc.compiler.task_job import machine_of
 
 
 def test_avx512_uses_whole_vectors() -> None:
@@ -49,6 +51,18 @@ def test_native_follows_the_flags_and_not_the_name(monkeypatch: pytest.MonkeyPat
     assert (masked.vector_bits, masked.vector_registers) == (256, 16)
     assert masked.cores
     assert masked.native
+
+
+def test_a_shared_cache_is_near_or_far() -> None:
+    """AMD's cores read the cache that eight of them share as fast as others do their own second one."""
+    avx512 = "+avx,+avx2,+fma,+avx512f,+avx512vl"
+    near, far = (parse_target("native", lambda f=flags: ("some-cpu", f)) for flags in (f"{avx512},+sse4a", avx512))
+    assert near.caches.l3_bytes_a_cycle == parse_target("znver4").caches.l3_bytes_a_cycle
+    assert near.caches.l3_bytes_a_cycle > far.caches.l3_bytes_a_cycle
+    touched = 4 << 20  # more than the second cache holds
+    assert behind_l1(machine_of(near), touched) == 2 * near.caches.l3_bytes_a_cycle  # half as many FMA a cycle
+    assert behind_l1(machine_of(far), touched) == far.caches.l3_bytes_a_cycle
+    assert behind_l1(machine_of(near), 4 << 30) == behind_l1(machine_of(far), 4 << 30) == MEMORY_BYTES_A_CYCLE
 
 
 def test_levels_run_where_a_processor_has_what_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
