@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache
 
 from mlir import ir
@@ -14,7 +13,7 @@ from ansorc.compiler.sketch import plain_cost
 from ansorc.compiler.sketch.chain import ChainKind
 from ansorc.compiler.sketch.kinds import spaces
 from ansorc.compiler.sketch.loop_nest import bytes_of
-from ansorc.compiler.sketch.speeds import MEMORY_BYTES_A_CYCLE
+from ansorc.compiler.sketch.speeds import MEMORY_BYTES_A_CYCLE, without_last_cache
 from ansorc.compiler.task_job import machine_of
 from ansorc.dialect_passes.graph.form_tasks import Fuse, never
 from ansorc.dialect_passes.ir_context import context
@@ -27,8 +26,8 @@ TASK_CYCLES = 2_000.0
 
 def fuses(options: Options) -> Fuse:
     """Return the decision that options ask for."""
-    # As if the last cache were no faster than memory: what tasks write for each other leaves room in it for others.
-    machine = replace(machine_of(options.target), l3_bytes_a_cycle=0.0)
+    # What tasks write for each other takes room in it from others.
+    machine = without_last_cache(machine_of(options.target))
     if options.fuse_chains == "never":
         return never
     if options.fuse_chains == "always":

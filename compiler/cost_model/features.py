@@ -7,7 +7,7 @@ Sizes are logarithms to the base 2; a number that a kind does not have is negati
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from math import log2, prod
 from operator import attrgetter
 from typing import Any
@@ -19,10 +19,9 @@ from ansorc.compiler.sketch.analytic import OVERLAP
 from ansorc.compiler.sketch.kind import TaskSpace
 from ansorc.compiler.sketch.kinds import BUILT_IN
 from ansorc.compiler.sketch.properties import COMPILE_SECONDS, COMPILE_SECONDS_A_BYTE, Properties
+from ansorc.compiler.sketch.speeds import without_last_cache
 
 NONE = -1.0
-FAR = 0.0
-"""Features price the last cache as memory: so did the models when the shipped trees learned what they leave out."""
 DECIDED = (
     "lanes", "vectors", "pack", "channels_inside", "border", "skip", "finish", "part", "unroll", "prefetch", "stream",
     "chunk_blocks", "m", "rows", "tile_x", "tile_y", "input_channels", "output_blocks", "parts", "across", "along",
@@ -60,7 +59,8 @@ def features(space: TaskSpace[Any], population: Sequence[Sequence[int]], threads
     rows, cycles = np.full((len(population), len(NAMES)), NONE), np.empty(len(population))
     if not len(population):
         return rows, cycles
-    kind, nest, machine = space.kind, space.nest, replace(space.machine, l3_bytes_a_cycle=FAR)
+    # So did the models price it when the shipped trees learned what they leave out.
+    kind, nest, machine = space.kind, space.nest, without_last_cache(space.machine)
     names = [d.name for d in space.decisions]
     known = [_properties(space.properties_of(tuple(values))) for values in population]
     shares = [kind.parts(nest, machine, dict(zip(names, values, strict=True))) for values in population]

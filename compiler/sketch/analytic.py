@@ -335,26 +335,22 @@ class Traffic:
     """Inputs and results, which tasks before wrote and tasks behind read, as often as they are fetched."""
     in_use: float
     """Bytes of inputs and results."""
-    panels: float
-    """Bytes of the weights."""
 
-    @property
-    def total(self) -> float:
-        """All of them."""
-        return self.weights + self.again + self.values
+    def total(self, machine: Machine) -> float:
+        """Return all of them; a quarter, where the second cache holds them: they are there, or come soon."""
+        total = self.weights + self.again + self.values
+        return total / 4 if self.is_near(machine) else total
+
+    def is_near(self, machine: Machine) -> bool:
+        """Whether half of the second cache holds what the task touches."""
+        return self.weights + self.in_use <= machine.l2_bytes / 2
 
     def cycles(self, machine: Machine) -> float:
-        """Return what they take: what a task that fits into the second cache reads is there, or comes soon."""
-        if self.panels + self.in_use <= machine.l2_bytes / 2:
-            return self.total / 4 / MEMORY_BYTES_A_CYCLE
-        near = self.again / bytes_a_cycle(machine, self.panels) + self.values / bytes_a_cycle(machine, self.in_use)
+        """Return what they take."""
+        if self.is_near(machine):
+            return self.total(machine) / MEMORY_BYTES_A_CYCLE
+        near = self.again / bytes_a_cycle(machine, self.weights) + self.values / bytes_a_cycle(machine, self.in_use)
         return self.weights / MEMORY_BYTES_A_CYCLE + near
-
-
-def memory_bytes(nest: LoopNest, machine: Machine, values: Values, panel: int, tiles: int) -> float:
-    """Return the bytes that come from behind the second cache; a quarter, where that holds all that a task touches."""
-    found = traffic(nest, machine, values, panel, tiles)
-    return found.total if found.panels + found.in_use > machine.l2_bytes / 2 else found.total / 4
 
 
 def traffic(nest: LoopNest, machine: Machine, values: Values, panel: int, tiles: int) -> Traffic:
@@ -380,4 +376,4 @@ def traffic(nest: LoopNest, machine: Machine, values: Values, panel: int, tiles:
     if values.get("finish") == AFTER_ALL:
         results += 3 * written  # sums are fetched, written and read
     passed = shared * read_times + (read - shared) + results
-    return Traffic(weights, weights * (weight_times - 1), passed, read + written, weights)
+    return Traffic(weights, weights * (weight_times - 1), passed, read + written)

@@ -26,6 +26,7 @@ from ansorc.dialect_passes.schedule.chain_loops import CONTRACTION, MAP, REDUCTI
 from ansorc.dialect_passes.schedule.machine import Machine
 
 WINDOW_TILE_CYCLES = 4.0
+"""What a register tile of a window costs besides its taps."""
 ROW_CYCLES = 25.0
 """What it costs to bring the lanes of a vector together."""
 WINDOW_RELOADS = 1.5

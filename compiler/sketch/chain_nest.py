@@ -78,7 +78,7 @@ class ChainNest:
     element_bytes: int
     argument_bytes: int
     result_bytes: int
-    weight_bytes: int = 0
+    weight_bytes: int
     """Of the arguments."""
 
     @property

@@ -4,6 +4,8 @@ Cycles are those of a core that begins FMA_PORTS multiply-adds of whole vectors 
 of its own in one of those, and more bytes come: machines say what theirs are.
 """
 
+from dataclasses import replace
+
 from ansorc.dialect_passes.schedule.machine import Machine
 
 FMA_PORTS, LOAD_PORTS, FMA_LATENCY = 2, 2, 5
@@ -17,6 +19,11 @@ def bytes_a_cycle(machine: Machine, size: float) -> float:
     if size > L3_SHARE * machine.l3_bytes:
         return MEMORY_BYTES_A_CYCLE
     return max(MEMORY_BYTES_A_CYCLE, machine.l3_bytes_a_cycle * FMA_PORTS / machine.fma_ports)
+
+
+def without_last_cache(machine: Machine) -> Machine:
+    """Return a machine whose last cache is no faster than memory."""
+    return replace(machine, l3_bytes_a_cycle=0.0)
 
 
 def behind_l1(machine: Machine, size: float) -> float:

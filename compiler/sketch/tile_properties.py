@@ -53,7 +53,7 @@ def properties(nest: LoopNest, machine: Machine, values: Values) -> Properties:
         task_footprint=float(sum(o.size for o in nest.operands)),
         l1_bytes=loads + stores,
         l2_bytes=l2 + analytic.input_bytes(nest),
-        memory_bytes=analytic.memory_bytes(nest, machine, values, panel * parts, int(tiles)),
+        memory_bytes=analytic.traffic(nest, machine, values, panel * parts, int(tiles)).total(machine),
         code_bytes=code,
     )
 

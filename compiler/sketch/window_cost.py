@@ -25,6 +25,7 @@ WINDOW_TILE_CYCLES = 2.0
 LOAD_SHARE = 0.15
 """Of what loads take, where something else takes longer."""
 STORE_CYCLES = 0.25
+"""Of each vector of results; they are stored while the next tile is computed."""
 SPARE_REGISTERS, RELOADING = 4, 1.3
 """Accumulators and all weights of an unrolled window fill the registers but a few; more are loaded again."""
 LOOP_FACTOR = 2.0

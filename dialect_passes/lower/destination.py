@@ -57,9 +57,12 @@ def write_tiles_in_place(module: ir.Module) -> None:
             written = written.owner.operation.operands[0]
         if isinstance(written.owner, ir.Block) or written.owner.operation.name != "vector.transfer_write":
             continue
-        write, into = written.owner.operation, op.operands[1]
+        write, ends = written.owner.operation, op.parent
+        # What chunks have made is inserted in the end of their loop, which is a block of its own.
+        within = ends.operation if ends is not None and op.name == "tensor.parallel_insert_slice" else op
         first = around[0].operands[1] if around else write.operands[1]
-        if not _has_no_content(first) or not _is_before(into, write):
+        known = write.block == within.block and all(_is_before(value, write) for value in list(op.operands)[1:])
+        if not known or not _has_no_content(first):
             continue
         with ir.InsertionPoint(write), write.location:
             place = _slice_as(op, first.type)
@@ -74,8 +77,8 @@ def _has_no_content(value: ir.Value) -> bool:
 
 
 def _is_before(value: ir.Value, op: ir.Operation) -> bool:
-    """Whether a value is known where an operation is; where that is not plain, it counts as unknown."""
-    if isinstance(value.owner, ir.Block):
+    """Whether a value that is used later in an operation's block is known at that operation."""
+    if isinstance(value.owner, ir.Block) or value.owner.operation.block != op.block:
         return True
     operations = [o.operation for o in op.block.operations]
     return value.owner.operation in operations[: operations.index(op)]

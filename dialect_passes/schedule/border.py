@@ -34,6 +34,7 @@ from ansorc.dialect_passes.ir_walk import (
 from ansorc.dialect_passes.schedule import border_pieces, border_reads
 from ansorc.dialect_passes.schedule.border_pieces import Number, Surrounded, as_in
 from ansorc.dialect_passes.schedule.words import match_attribute, tile
+from ansorc.dialect_passes.slices import offsets_of
 
 LATER = "ansorc.pad"
 STEP = "ansorc.border"
@@ -212,9 +213,7 @@ def _is_tile(user: ir.Operation) -> bool:
 
 
 def _replace_slice(user: ir.Operation, border: Surrounded) -> None:
-    static, sizes = (list(ir.DenseI64ArrayAttr(user.attributes[n])) for n in ("static_offsets", "static_sizes"))
-    computed = iter(list(user.operands)[1:])
-    offsets = [next(computed) if offset == ir.ShapedType.get_dynamic_size() else offset for offset in static]
+    offsets, sizes = offsets_of(user), list(ir.DenseI64ArrayAttr(user.attributes["static_sizes"]))
     users = [use.owner.operation for use in user.results[0].uses]
     if len(users) == 1 and STEP in users[0].attributes:
         _replace_copy(users[0], border, offsets)

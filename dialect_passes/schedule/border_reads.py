@@ -10,7 +10,7 @@ in a border, there is a second one for tiles that read none:
 
     scf.if %all_inside { the tile, reading %x } else { the tile, asking for each vector }
 
-No masked loads: those of nothing take hundreds of cycles on some processors, and others have none.
+No masked loads: those of nothing are slow on some processors, and others have none.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from mlir.dialects import affine, arith, bufferization, memref, scf, vector
 
 from ansorc.dialect_passes.ir_walk import collect, shape
 from ansorc.dialect_passes.schedule.border_pieces import ALIGNMENT, Surrounded
+from ansorc.dialect_passes.slices import offsets_of
 
 KNOWN_BEFORE = ("affine.apply", "arith.constant", "ub.poison")
 """What a tile computes with, and stays before its versions."""
@@ -125,13 +126,10 @@ def _piece(value: ir.Value, padded: ir.Value) -> _Piece | None:
     piece = _piece(cut.operands[0], padded)
     if piece is None:
         return None
-    names = ("static_offsets", "static_sizes", "static_strides")
-    offsets, sizes, steps = (list(ir.DenseI64ArrayAttr(cut.attributes[n])) for n in names)
-    computed = iter(list(cut.operands)[1:])
+    sizes, steps = (list(ir.DenseI64ArrayAttr(cut.attributes[n])) for n in ("static_sizes", "static_strides"))
     starts, moved = list(piece.starts), list(piece.steps)
-    for dim, offset, step in zip(piece.dims, offsets, steps, strict=True):
-        place = next(computed) if offset == ir.ShapedType.get_dynamic_size() else offset
-        starts[dim] = starts[dim].plus(place, moved[dim])
+    for dim, offset, step in zip(piece.dims, offsets_of(cut), steps, strict=True):
+        starts[dim] = starts[dim].plus(offset, moved[dim])
         moved[dim] *= step
     left = iter(zip(piece.dims, sizes, strict=True))
     # Dims that are left out are 1 long.
@@ -265,10 +263,8 @@ class _Tile:
         if row.outside:
             return _splat(kind, self.border.value)
         at, rank = [self._index(index) for index in row.at], len(row.at)
-        value, inside = (
-            arith.constant(self.border.element, self.border.value),
-            ir.ArrayAttr.get([ir.BoolAttr.get(True)]),
-        )
+        value = arith.constant(self.border.element, self.border.value)
+        inside = ir.ArrayAttr.get([ir.BoolAttr.get(True)])
         if self.known_inside or not row.asked:
             along = ir.AffineMapAttr.get(ir.AffineMap.get(rank, 0, [ir.AffineDimExpr.get(row.along)]))
             return vector.transfer_read(kind, self.border.source, at, along, value, inside)
@@ -281,6 +277,7 @@ class _Tile:
         return vector.transfer_read(kind, view, [self._index(Index())], along, value, inside)
 
     def _chunk(self, kind: ir.VectorType, read: ir.Operation) -> tuple[ir.Value, ir.Value]:
+        """Return a vector of the border and the source, in buffers, made where the read's chunk begins."""
         first, element = read, self.border.element
         while first.parent is not None and first.parent.operation.name not in ("func.func", "scf.forall"):
             first = first.parent.operation

@@ -37,6 +37,7 @@ from ansorc.dialect_passes.ir_walk import (
 )
 from ansorc.dialect_passes.schedule.build_generic import body_of, generic
 from ansorc.dialect_passes.schedule.shape_of_task import TaskShape
+from ansorc.dialect_passes.slices import offsets_of
 
 PLACE = "ansorc.place"
 PRODUCT = ("arith.mulf", "arith.addf", "linalg.yield")
@@ -170,9 +171,7 @@ class _Position:
 
     def cut(self, piece: ir.Operation) -> _Position:
         """Return the position of a slice of this piece."""
-        static, cut = (list(ir.DenseI64ArrayAttr(piece.attributes[n])) for n in ("static_offsets", "static_sizes"))
-        computed = iter(list(piece.operands)[1:])
-        offsets = [next(computed) if o == ir.ShapedType.get_dynamic_size() else o for o in static]
+        offsets, cut = offsets_of(piece), list(ir.DenseI64ArrayAttr(piece.attributes["static_sizes"]))
         starts, sizes = [list(s) for s in self.starts], list(self.sizes)
         for dim, offset, size in zip(self.dims, offsets, cut, strict=True):
             starts[dim].append(offset)

@@ -3,9 +3,11 @@
 import pytest
 
 from ansorc.compiler.errors import NotYetError, UnknownTargetError
-from ansorc.compiler.sketch.speeds import MEMORY_BYTES_A_CYCLE, behind_l1
+from ansorc.compiler.sketch.analytic import Traffic
+from ansorc.compiler.sketch.speeds import MEMORY_BYTES_A_CYCLE, behind_l1, without_last_cache
 from ansorc.compiler.target import known_targets, parse_target, runs_here
 from ansorc.compiler.task_job import machine_of
+from ansorc.dialect_passes.schedule.machine import Machine
 
 
 def test_avx512_uses_whole_vectors() -> None:
@@ -63,6 +65,16 @@ def test_a_shared_cache_is_near_or_far() -> None:
     assert behind_l1(machine_of(near), touched) == 2 * near.caches.l3_bytes_a_cycle  # half as many FMA a cycle
     assert behind_l1(machine_of(far), touched) == far.caches.l3_bytes_a_cycle
     assert behind_l1(machine_of(near), 4 << 30) == behind_l1(machine_of(far), 4 << 30) == MEMORY_BYTES_A_CYCLE
+
+
+def test_weights_come_from_memory_and_the_rest_from_the_last_cache() -> None:
+    near = Machine(64, 32, True, l3_bytes_a_cycle=24.0)
+    weights, values = Traffic(4e6, 0, 0, 0), Traffic(0, 0, 4e6, 4e6)
+    assert weights.cycles(near) == weights.cycles(without_last_cache(near)) == 4e6 / MEMORY_BYTES_A_CYCLE
+    assert values.cycles(near) == 4e6 / 24
+    assert values.cycles(without_last_cache(near)) == 4e6 / MEMORY_BYTES_A_CYCLE
+    small = Traffic(1e5, 0, 1e5, 1e5)
+    assert (small.total(near), weights.total(near)) == (5e4, 4e6)  # half of the second cache holds one of them
 
 
 def test_levels_run_where_a_processor_has_what_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
