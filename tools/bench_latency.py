@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import threading
 import time
 from dataclasses import asdict, dataclass
@@ -11,13 +12,19 @@ from pathlib import Path
 import click
 import numpy as np
 
+from ansorc.compiler.target import parse_target
 from ansorc.runtime.module import CompiledModel
-from ansorc.tools.measure import OtherLoad, interleave, processor, random_inputs
+from ansorc.tools.limit_kernels import LimitKernels
+from ansorc.tools.measure import Array, OtherLoad, interleave, processor, random_inputs, seconds
 from ansorc.tools.networks import NetworkFile
 
 CALLS, WARM_UP_CALLS = 10_000, 20
 THROUGHPUT_SECONDS = 3.0
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
+BLOCK_CALLS = 100
+"""Calls of the model between two blocks of arithmetic."""
+ARITHMETIC_CALLS = 25
+SCRATCH_BYTES = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,8 @@ class Latency:
     """Calls a second of as many instances as there are threads, each on one."""
     other_cores: float
     """What other processes kept busy meanwhile."""
+    arithmetic_tail: float
+    """The `tail` of arithmetic in registers alone that takes as long, on as many threads, in turn with the calls."""
 
     @property
     def tail(self) -> float:
@@ -78,11 +87,13 @@ def measure(name: str, model: CompiledModel, calls: int) -> Latency:
     inputs, threads, load = random_inputs(model), model.threads, OtherLoad()
     for _ in range(WARM_UP_CALLS):
         model.run(inputs)
-    times = np.empty(calls)
-    for k in range(calls):
-        start = time.perf_counter()
-        model.run(inputs)
-        times[k] = time.perf_counter() - start
+    times: list[float] = []
+    arithmetic = _Arithmetic(
+        threads, statistics.median(seconds(lambda: model.run(inputs)) for _ in range(WARM_UP_CALLS))
+    )
+    while len(times) < calls:
+        times += [seconds(lambda: model.run(inputs)) for _ in range(min(BLOCK_CALLS, calls - len(times)))]
+        arithmetic.call(ARITHMETIC_CALLS)
     percentiles = {f"{p:g}": 1e3 * float(np.percentile(times, p)) for p in PERCENTILES}
 
     def on(count: int) -> None:
@@ -94,7 +105,37 @@ def measure(name: str, model: CompiledModel, calls: int) -> Latency:
     model.set_threads(1)
     rate = _instances(model, threads)
     model.set_threads(threads)
-    return Latency(name, threads, calls, percentiles, alone, together, rate, load.cores())
+    return Latency(name, threads, calls, percentiles, alone, together, rate, load.cores(), arithmetic.tail())
+
+
+class _Arithmetic:
+    """Multiply-adds in registers: what takes longer than usual of them, the machine made slow."""
+
+    def __init__(self, threads: int, wanted: float) -> None:
+        self._kernels = LimitKernels(parse_target("native"))
+        self._scratch = [self._kernels.buffer(SCRATCH_BYTES) for _ in range(threads)]
+        self._repeats = 1
+        while (took := seconds(lambda: self._kernels.fma(self._scratch[0], self._repeats))) < wanted / 2:
+            self._repeats *= 2
+        self._repeats = max(1, round(self._repeats * wanted / took))
+        self._times: list[list[float]] = [[] for _ in self._scratch]
+
+    def call(self, count: int) -> None:
+        """Time so many calls on every thread at once."""
+
+        def work(scratch: Array, times: list[float]) -> None:
+            times.extend(seconds(lambda: self._kernels.fma(scratch, self._repeats)) for _ in range(count))
+
+        workers = [threading.Thread(target=work, args=pair) for pair in zip(self._scratch, self._times, strict=True)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+
+    def tail(self) -> float:
+        """Return the 99th percentile over the median, of calls that are as slow as their slowest thread."""
+        slowest = np.max(self._times, axis=0)
+        return float(np.percentile(slowest, 99) / np.median(slowest))
 
 
 def _instances(model: CompiledModel, count: int) -> float:
@@ -129,7 +170,8 @@ def lines(measured: Latency) -> list[str]:
     times = ", ".join(f"p{name} {ms:.3f}" for name, ms in p.items() if name != "50")
     return [
         f"{measured.network}, {measured.calls} calls, {measured.threads} threads: median {p['50']:.3f} ms, {times} ms",
-        f"p99 is {measured.tail:.2f} times the median; others kept {measured.other_cores:.2f} cores busy",
+        f"p99 is {measured.tail:.2f} times the median, {measured.arithmetic_tail:.2f} for arithmetic alone that takes "
+        f"as long; others kept {measured.other_cores:.2f} cores busy",
         f"one thread {measured.one_thread_ms:.3f} ms, {measured.threads} threads {measured.all_threads_ms:.3f} ms: "
         f"{measured.speed_up:.2f} times as fast",
         f"{measured.threads} instances of one thread: {measured.instances_a_second:.1f} calls a second; "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 import click
 import numpy as np
+from mlir import ir
 from numpy.typing import NDArray
 
 from ansorc.compiler.assemble import assemble
@@ -24,17 +24,16 @@ from ansorc.compiler.search.task import tasks_of
 from ansorc.compiler.target import usable_cores
 from ansorc.compiler.task_job import machine_of
 from ansorc.compiler.tasks import compile_tasks
+from ansorc.dialect_passes.ir_context import context
+from ansorc.dialect_passes.ir_walk import functions
+from ansorc.dialect_passes.schedule.block_channels import constant_arguments
 from ansorc.tools.limits import measure_limits
 from ansorc.tools.measure import processor
+from ansorc.tools.moved_bytes import computes, copied_bytes
 from ansorc.tools.networks import NetworkFile
 
 Array = NDArray[Any]
 RUNS, WARM_UP_RUNS = 30, 5
-MOVING = {
-    "linalg": ("generic", "yield", "index", "transpose", "copy", "broadcast", "fill", "iterator_type"),
-    "arith": ("constant", "index_cast"),
-}
-"""Operations that compute nothing by themselves, by dialect."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,12 @@ class CallFigures:
     """What the machine takes at least, for so much arithmetic on so many bytes."""
     busy: float
     """The share of the threads' time that chunks ran in."""
+    fma_ms: float = 0.0
+    """What its arithmetic alone takes at least."""
     moved_bytes: int = 0
     """What it reads and writes, if it computes nothing: transposes, borders, concatenations."""
+    copied_bytes: int = 0
+    """What it writes as it read it, if it computes something: panels, borders, columns."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def profile(model: Path, threads: int | None, records: str | None, runs: int, by
     """Time every task of MODEL inside the running network.
 
     A task's bound is its arithmetic at the FMA peak, or its bytes at the bandwidth of the memory that holds them,
-    whichever takes longer; both are measured first.
+    whichever takes longer; both are measured first. Weights come from memory where the network's exceed the caches.
     """
     options = Options(threads=threads, records=records)
     measured = profile_network(to_tasks(read(model, options), options), options, runs)
@@ -119,23 +122,28 @@ def profile_network(source: Program, options: Options, runs: int = RUNS) -> Netw
     began, ended, busy = np.array(rows).transpose(2, 0, 1)
     took = np.median(ended - began, axis=0)
     shares = np.median(busy / (threads * np.maximum(1.0, ended - began)), axis=0)
-    touched = {name: _touched_bytes(text) for name, text in source.code.items()}
+    buffers = compile_tasks(source, "bufferized", options).tasks
+    touched = {name: _bytes(text, buffers[name].code) for name, text in source.code.items()}
+    streamed = sum(w.nbytes for w in source.weights.values()) > limits.levels[-2].size
     known = {t.name: t for t in tasks_of(source, machine_of(options.target), exact=options.exact)}
-    figures = tuple(
-        CallFigures(
-            c.task,
-            tasks[c.task].facts.kind,
-            known[c.task].shape,
-            ns / 1e6,
-            limits.least_ms(int(known[c.task].flops), touched[c.task]),
-            share,
-            0 if computes(source.code[c.task]) else touched[c.task],
-        )
+
+    def figures(task: str, ms: float, busy: float) -> CallFigures:
+        flops, its, moves = int(known[task].flops), touched[task], not computes(source.code[task])
+        bound = limits.least_ms(flops, its.weights + its.activations)
+        if streamed:
+            bound = max(bound, limits.memory_ms(its.weights) + limits.least_ms(0, its.activations))
+        return CallFigures(
+            task, tasks[task].facts.kind, known[task].shape, ms, bound, busy, limits.least_ms(flops, 0),
+            its.weights + its.activations if moves else 0, 0 if moves else its.copied,
+        )  # fmt: skip
+
+    calls = tuple(
+        figures(c.task, ns / 1e6, share)
         for c, ns, share in zip(assembly.memory.calls, took.tolist(), shares.tolist(), strict=True)
     )
     whole = statistics.median(float(r[:, 1].max() - r[:, 0].min()) for r in rows)
     said = f"FMA {limits.fma_all_cores:.0f} GFLOP/s, memory {limits.levels[-1].all_cores:.0f} GB/s, {threads} threads"
-    return NetworkProfile(source.name, threads, figures, whole / 1e6, 1e3 * statistics.median(totals), said)
+    return NetworkProfile(source.name, threads, calls, whole / 1e6, 1e3 * statistics.median(totals), said)
 
 
 def lines(measured: NetworkProfile, *, by_time: bool = False) -> list[str]:
@@ -151,21 +159,32 @@ def lines(measured: NetworkProfile, *, by_time: bool = False) -> list[str]:
         made.append(f"{c.ms:9.4f} {100 * c.ms / total:5.1f} {c.bound_ms:9.4f} {share:>6} {100 * c.busy:4.0f}%  {what}")
     inside, bound = measured.inside_ms, sum(c.bound_ms for c in measured.calls)
     moving = [c for c in calls if c.moved_bytes]
+    copying = [c for c in calls if c.copied_bytes]
     made += [
-        f"{len(calls)} calls {inside:.3f} ms, their bounds {bound:.3f} ms ({100 * bound / inside:.0f}%)",
+        f"{len(calls)} calls {inside:.3f} ms, their bounds {bound:.3f} ms ({100 * bound / inside:.0f}%), "
+        f"their arithmetic {sum(c.fma_ms for c in calls):.3f} ms",
         f"moved only to be moved: {sum(c.moved_bytes for c in moving) / 1e6:.2f} MB by {len(moving)} calls, "
-        f"{sum(c.ms for c in moving):.3f} ms ({100 * sum(c.ms for c in moving) / total:.1f}%)",
+        f"{sum(c.ms for c in moving):.3f} ms ({100 * sum(c.ms for c in moving) / total:.1f}%); "
+        f"copied within others: {sum(c.copied_bytes for c in copying) / 1e6:.2f} MB by {len(copying)}",
         f"between them {total - inside:.3f} ms ({100 * (total - inside) / total:.1f}%)",
         f"{measured.network}: {total:.3f} ms; without clocks {measured.plain_ms:.3f} ms",
     ]
     return made
 
 
-def computes(task: str) -> bool:
-    """Whether a task, as text of the stage `linalg`, does more than move what it reads."""
-    operations = re.findall(r"\b(linalg|arith|math)\.(\w+)", task)
-    return any(name not in MOVING.get(dialect, ()) for dialect, name in operations)
+@dataclass(frozen=True)
+class _Bytes:
+    """What a task touches, by where it comes from, and what it copies within."""
+
+    weights: int
+    activations: int
+    copied: int
 
 
-def _touched_bytes(task: str) -> int:
-    return sum(int(np.prod(t.shape)) * np.dtype(t.dtype).itemsize for t in types_of_task(task))
+def _bytes(task: str, bufferized: bytes) -> _Bytes:
+    sizes = [int(np.prod(t.shape)) * np.dtype(t.dtype).itemsize for t in types_of_task(task)]
+    with context(), ir.Location.unknown():
+        constants = constant_arguments(next(functions(ir.Module.parse(task))))
+        copied = copied_bytes(ir.Module.parse(bufferized.decode()))
+    weights = sum(sizes[k] for k in constants)
+    return _Bytes(weights, sum(sizes) - weights, copied)

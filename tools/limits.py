@@ -81,6 +81,10 @@ class Limits:
         """Return the milliseconds below which no computation of so many operations that touches `size` bytes gets."""
         return max(flops / self.fma_all_cores, size / self.bandwidth(size)) / (GIGA / 1e3)
 
+    def memory_ms(self, size: int) -> float:
+        """Return the milliseconds in which all cores read `size` bytes that no cache holds."""
+        return size / self.levels[-1].all_cores / (GIGA / 1e3)
+
 
 def measure_limits(
     threads: int, *, duration: float = DURATION, repeats: int = REPEATS, caches: Sequence[Cache] | None = None

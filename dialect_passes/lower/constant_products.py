@@ -116,12 +116,13 @@ def _rewrite(op: ir.Operation, found: _Product) -> None:
             ir.VectorType.get(shape(x), element), x, [zero] * len(shape(x)), _identity(len(shape(x))), padding,
             _inside(len(shape(x))),
         )  # fmt: skip
-        # What is summed onto: the zeros of a fill, in all that we make.
+        fresh = _is_zero(out)
+        if fresh:  # the zeros of a fill, in all that we make: all of them would be overwritten
+            out = out.owner.operation.operands[len(out.owner.operation.operands) - 1]
         start = vector.transfer_read(
             ir.VectorType.get(shape(out), element), out, [zero] * len(shape(out)), _identity(len(shape(out))), padding,
             _inside(len(shape(out))),
         )  # fmt: skip
-        fresh = _is_zero(out)
         made = start
         sums = _Sums(ir.VectorType.get(loops[-1:], element))
         for place in product(*(range(s) for s in loops[:-1])):

@@ -42,14 +42,15 @@ def test_calls_are_timed_on_all_threads_and_on_one(model: Path) -> None:
     assert measured.one_thread_ms > 0
     assert measured.all_threads_ms > 0
     assert measured.instances_a_second > 1
+    assert measured.arithmetic_tail >= 1
 
 
 def test_lines_say_how_long_the_tail_is() -> None:
     percentiles = {"50": 2.0, "90": 2.2, "99": 2.5, "99.9": 4.0}
-    measured = Latency("net", 2, 1000, percentiles, 3.8, 2.0, 520.0, 0.01)
+    measured = Latency("net", 2, 1000, percentiles, 3.8, 2.0, 520.0, 0.01, 1.2)
     first, tail, threads, instances = lines(measured)
     assert first.endswith("median 2.000 ms, p90 2.200, p99 2.500, p99.9 4.000 ms")
-    assert "1.25 times the median" in tail
+    assert "1.25 times the median, 1.20 for arithmetic alone" in tail
     assert "1.90 times as fast" in threads
     assert "520.0 calls a second; one of 2 threads: 500.0" in instances
 

@@ -1,5 +1,6 @@
 // RUN: ansorc-opt --pipeline='ansorc-schedule{target=skylake-avx512 kind=winograd}' %s | FileCheck %s
 // RUN: ansorc-opt --pipeline='ansorc-schedule{target=skylake-avx512 kind=winograd},ansorc-bufferize,ansorc-lower{target=skylake-avx512},ansorc-emit{target=skylake-avx512}' %s | FileCheck %s --check-prefix=LLVM
+// RUN: ansorc-opt --pipeline='ansorc-schedule{target=skylake-avx512 kind=winograd},ansorc-bufferize' %s | FileCheck %s --check-prefix=BUFFERS
 
 // F(2x2, 3x3) of 12x12 pixels: 36 tiles, 16 products for each; a transform is additions of whole vectors, and the
 // epilogue is applied to a tile of results in registers.
@@ -12,6 +13,9 @@
 // CHECK: arith.maximumf {{.*}} : vector<2x2x16xf32>
 // CHECK-NOT: linalg.
 // LLVM: llvm.func @task_s0(
+// What a transform makes is written where it is read next: no zeros before it, no copy behind it.
+// BUFFERS-LABEL: func.func @task(
+// BUFFERS-NOT: linalg.
 #m0 = affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>
 #x = affine_map<(d0, d1, d2, d3, d4, d5, d6) -> (d0, d1 + d4, d2 + d5, d6)>
 #w = affine_map<(d0, d1, d2, d3, d4, d5, d6) -> (d4, d5, d6, d3)>
