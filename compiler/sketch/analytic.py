@@ -1,4 +1,4 @@
-"""The default schedule: an estimate of cycles in closed form, and the decisions that have the fewest.
+"""An estimate of cycles in closed form.
 
 The cycles of a task on one core are those of its busiest part and a share of the others:
 
@@ -22,16 +22,13 @@ from ansorc.compiler.sketch import cache_sets, window_cost
 from ansorc.compiler.sketch.cache_sets import CACHE_LINE
 from ansorc.compiler.sketch.decisions import (
     MOST_UNROLLED,
-    accumulators,
     chunk_of,
     column_bytes,
     crossing,
-    divisors,
     interleaves,
     skipped,
-    space,
 )
-from ansorc.compiler.sketch.kind import Decision, Values
+from ansorc.compiler.sketch.kind import Values
 from ansorc.compiler.sketch.loop_nest import LoopNest
 from ansorc.compiler.sketch.speeds import (
     FMA_LATENCY,
@@ -39,9 +36,9 @@ from ansorc.compiler.sketch.speeds import (
     L2_BYTES_A_CYCLE,
     LOAD_PORTS,
     MEMORY_BYTES_A_CYCLE,
-    bytes_a_cycle,
 )
 from ansorc.compiler.sketch.steps import AFTER_ALL, BEFORE_ALL
+from ansorc.compiler.sketch.traffic import input_bytes, traffic
 from ansorc.dialect_passes.schedule.border import EACH_READ, WHERE_NEEDED, Border
 from ansorc.dialect_passes.schedule.machine import Machine
 
@@ -61,8 +58,6 @@ CROWDED_CYCLES = 0.19
 SPLIT_CYCLES = 0.75
 """An argument starts anywhere: the vectors of one that is not packed cross cache lines."""
 SPILL_FACTOR = 1.3
-PANEL_SHARE = 0.75
-"""Of the second cache, for a panel that all register tiles of a chunk read in turn."""
 L2_WAYS = 16
 WAIT_CYCLES = 2.0
 """Sums that wait for their epilogue are stored and loaded."""
@@ -95,66 +90,10 @@ class Cost:
         return max(parts, key=lambda name: parts[name])
 
 
-def choose(nest: LoopNest, machine: Machine) -> tuple[dict[str, int], float] | None:
-    """Return the decisions with the fewest estimated cycles, and those; None where channels fill no useful vector."""
-    decisions = {d.name: d for d in space(nest)}
-    lanes = decisions["lanes"].options(nest, machine, {})
-    if not lanes:
-        return None
-    best: tuple[float, int, int, dict[str, int]] | None = None
-    for tiles in _tiles(nest, machine, {"lanes": lanes[0]}):
-        wanted = _wanted_chunks(nest, machine, tiles)
-        for chosen in _padded(nest, machine, decisions["border"], _walks(nest, tiles, wanted)):
-            cycles = estimate(nest, machine, chosen).cycles * imbalance(chunk_count(nest, chosen), wanted)
-            along = -max([chosen[f"tile_{k}"] for k in nest.tileable[:1]], default=0)
-            key = (cycles, -accumulators(chosen), along)
-            if best is None or key < best[:3]:
-                best = (*key, chosen)
-    if best is None:
-        return None
-    chosen = best[3]
-    for name in ("columns", "skip", "finish", "part", "unroll", "prefetch", "stream"):
-        if name in decisions:
-            chosen[name] = decisions[name].default(nest, machine, chosen)
-    return chosen, best[0]
-
-
-def _padded(
-    nest: LoopNest, machine: Machine, decision: Decision[LoopNest], walks: Iterator[dict[str, int]]
-) -> Iterator[dict[str, int]]:
-    for walk in walks:
-        for value in decision.options(nest, machine, walk):
-            yield {**walk, decision.name: value}
-
-
-def _tiles(nest: LoopNest, machine: Machine, chosen: Values) -> Iterator[dict[str, int]]:
-    """Yield every register tile that uses at least half of the registers that any tile can."""
-    tiles = [d for d in space(nest) if d.name in ("vectors", "pack") or d.name.startswith("tile_")]
-
-    def walk(made: dict[str, int], left: int) -> Iterator[dict[str, int]]:
-        if left == len(tiles):
-            yield made
-            return
-        for value in tiles[left].options(nest, machine, made):
-            yield from walk({**made, tiles[left].name: value}, left + 1)
-
-    found = list(walk(dict(chosen), 0))
-    if not nest.reductions:  # nothing is used twice: one row at a time, as it lies in memory
-        found = [f for f in found if accumulators(f) == f["vectors"]]
-    most = max(map(accumulators, found), default=0)
-    return (t for t in found if 2 * accumulators(t) >= most)
-
-
-def _extents(nest: LoopNest, tiles: Values) -> dict[str, int]:
+def chunked_extents(nest: LoopNest, tiles: Values) -> dict[str, int]:
     """Return the extents of the loops that are cut into chunks, by the chunk's name."""
     blocks = nest.parallel[-1] // (tiles["lanes"] * tiles["vectors"])
     return {"chunk_blocks": blocks, **{f"chunk_{k}": e for k, e in enumerate(nest.outer)}}
-
-
-def _wanted_chunks(nest: LoopNest, machine: Machine, tiles: Values) -> int:
-    """Return how many chunks are worth handing out."""
-    whole = estimate(nest, machine, {**tiles, **_extents(nest, tiles), "channels_inside": 0})
-    return max(1, min(MAX_CHUNKS, int(whole.cycles / CHUNK_CYCLES)))
 
 
 def imbalance(chunks: int, most: int = MAX_CHUNKS) -> float:
@@ -164,43 +103,7 @@ def imbalance(chunks: int, most: int = MAX_CHUNKS) -> float:
 
 
 def chunk_count(nest: LoopNest, values: Values) -> int:
-    return prod(e // values[name] for name, e in _extents(nest, values).items())
-
-
-def _walks(nest: LoopNest, tiles: dict[str, int], wanted: int) -> Iterator[dict[str, int]]:
-    """Yield a register tile with ways to cut and walk over its task: channels first, or positions first."""
-    names, extents = list(_extents(nest, tiles)), list(_extents(nest, tiles).values())
-    # What reads weights of its own comes first: a chunk keeps its panels.
-    apart = [k + 1 for k, shares in enumerate(nest.shares_panel) if not shares]
-    positions = [k for k in range(1, len(extents)) if k not in apart]
-    # Without weights to keep, threads share rows and not channels: what a core wrote, it reads in the next task.
-    orders = [[*apart, 0, *positions]] if nest.contraction or not positions else []
-    if (extents[0] > 1 or not orders) and positions:
-        orders.append([*apart, *positions, 0])
-    for order in orders:
-        sizes = dict(zip(names, _chunk(extents, order, tiles, wanted), strict=True))
-        if nest.reductions or sizes["chunk_blocks"] == 1:
-            yield {**tiles, **sizes, "channels_inside": 0}
-        whole = all(sizes[f"chunk_{k}"] % tiles[f"tile_{k}"] == 0 for k in nest.tileable)
-        if sizes["chunk_blocks"] > 1 and whole:
-            yield {**tiles, **sizes, "channels_inside": 1}
-
-
-def _chunk(extents: list[int], order: list[int], tiles: Values, wanted: int) -> list[int]:
-    """Cut loops in `order` until there are enough chunks."""
-    sizes, chunks = list(extents), 1
-    for k in order:
-        if chunks >= wanted:
-            break
-        extent, tile = extents[k], tiles.get(f"tile_{k - 1}", 1) if k else 1
-        whole = [d for d in divisors(extent) if d % tile == 0 or d == extent]
-        if len(whole) == 1:  # no divisor is a multiple: the last tile of every chunk is peeled
-            whole = [d for d in divisors(extent) if d >= 2 * tile or d == extent]
-        # The largest size that gives enough chunks; else the smallest there is.
-        fitting = [d for d in whole if chunks * (extent // d) >= wanted]
-        sizes[k] = max(fitting) if fitting else min(whole)
-        chunks *= extent // sizes[k]
-    return sizes
+    return prod(e // values[name] for name, e in chunked_extents(nest, values).items())
 
 
 def estimate(nest: LoopNest, machine: Machine, values: Values) -> Cost:
@@ -314,66 +217,3 @@ def product_step_cycles(machine: Machine, rows: int, vectors: int, unrolled: int
     busiest = max(rows * vectors / FMA_PORTS, (rows + vectors) / LOAD_PORTS, FMA_LATENCY)
     cycles = busiest + LOOP_CYCLES.get(machine.vector_bytes, 0.1) / unrolled + (0 if near else BURST_CYCLES * rows**2)
     return cycles * SPILL_FACTOR if unrolled > 1 and not interleaves(machine, rows, vectors) else cycles
-
-
-def input_bytes(nest: LoopNest, *, shared: bool = False) -> int:
-    """Return the bytes of operands that are read by positions; only of those that all channels read, if `shared`."""
-    channel = len(nest.outer)
-    read = [o for o in nest.operands[:-1] if any(o.strides[:channel])]
-    return sum(o.size for o in read if not (shared and o.strides[channel]))
-
-
-@dataclass(frozen=True)
-class Traffic:
-    """Bytes that pass between the second cache and what lies behind it."""
-
-    weights: float
-    """As they are fetched first: from memory, where the tasks of a network leave no room for all weights."""
-    again: float
-    """Weights that are fetched once more."""
-    values: float
-    """Inputs and results, which tasks before wrote and tasks behind read, as often as they are fetched."""
-    in_use: float
-    """Bytes of inputs and results."""
-
-    def total(self, machine: Machine) -> float:
-        """Return all of them; a quarter, where the second cache holds them: they are there, or come soon."""
-        total = self.weights + self.again + self.values
-        return total / 4 if self.is_near(machine) else total
-
-    def is_near(self, machine: Machine) -> bool:
-        """Whether half of the second cache holds what the task touches."""
-        return self.weights + self.in_use <= machine.l2_bytes / 2
-
-    def cycles(self, machine: Machine) -> float:
-        """Return what they take."""
-        if self.is_near(machine):
-            return self.total(machine) / MEMORY_BYTES_A_CYCLE
-        near = self.again / bytes_a_cycle(machine, self.weights) + self.values / bytes_a_cycle(machine, self.in_use)
-        return self.weights / MEMORY_BYTES_A_CYCLE + near
-
-
-def traffic(nest: LoopNest, machine: Machine, values: Values, panel: int, tiles: int) -> Traffic:
-    """Return what passes between the second cache and what lies behind it.
-
-    Chunks follow each other with the positions innermost: neighbours share their blocks of channels.
-    """
-    blocks = nest.parallel[-1] // (values["lanes"] * values["vectors"])
-    positions = prod(e // values[f"chunk_{k}"] for k, e in enumerate(nest.outer))
-    in_chunk = values["chunk_blocks"]
-    room = machine.l2_bytes / 2
-    weights, read, written = panel * blocks, input_bytes(nest), nest.operands[-1].size
-    # How often all weights, and all of the input, are fetched.
-    weight_times, read_times = 1, 1
-    if panel * in_chunk > room:
-        kept = panel <= PANEL_SHARE * machine.l2_bytes  # by itself: what passes beside it is read once
-        weight_times = tiles if values["channels_inside"] or not kept else positions
-    if read > room:
-        again = not values["channels_inside"] and read / positions > room
-        read_times = blocks if again else blocks // in_chunk
-    shared = input_bytes(nest, shared=True)  # by all channels; of the rest, each channel reads its own
-    results = written * (1 if values.get("stream") else 2)
-    if values.get("finish") == AFTER_ALL:
-        results += 3 * written  # sums are fetched, written and read
-    passed = shared * read_times + (read - shared) + results
-    return Traffic(weights, weights * (weight_times - 1), passed, read + written)

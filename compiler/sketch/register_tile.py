@@ -11,7 +11,7 @@ from math import prod
 
 from mlir import ir
 
-from ansorc.compiler.sketch import analytic, tile_properties
+from ansorc.compiler.sketch import analytic, default_tile, tile_properties
 from ansorc.compiler.sketch.candidate import Candidate, Sketch
 from ansorc.compiler.sketch.decisions import space
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
@@ -74,7 +74,7 @@ class RegisterTile(Kind[LoopNest]):
         return space(nest)
 
     def choose(self, nest: LoopNest, machine: Machine) -> Choice | None:
-        best = analytic.choose(nest, machine)
+        best = default_tile.choose(nest, machine)
         if best is None:
             return None
         values, cycles = best

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from ansorc.compiler.sketch import analytic, window_cost
+from ansorc.compiler.sketch import analytic, traffic, window_cost
 from ansorc.compiler.sketch.decisions import accumulators
 from ansorc.compiler.sketch.kind import Values
 from ansorc.compiler.sketch.loop_nest import LoopNest, Operand
@@ -52,8 +52,8 @@ def properties(nest: LoopNest, machine: Machine, values: Values) -> Properties:
         chunk_footprint=_touched(nest, [*chunk, width * values["chunk_blocks"]]),
         task_footprint=float(sum(o.size for o in nest.operands)),
         l1_bytes=loads + stores,
-        l2_bytes=l2 + analytic.input_bytes(nest),
-        memory_bytes=analytic.traffic(nest, machine, values, panel * parts, int(tiles)).total(machine),
+        l2_bytes=l2 + traffic.input_bytes(nest),
+        memory_bytes=traffic.traffic(nest, machine, values, panel * parts, int(tiles)).total(machine),
         code_bytes=code,
     )
 

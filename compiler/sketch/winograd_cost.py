@@ -17,7 +17,7 @@ from ansorc.compiler.sketch.analytic import (
 from ansorc.compiler.sketch.cache_sets import crowding, ways
 from ansorc.compiler.sketch.kind import Values
 from ansorc.compiler.sketch.properties import KERNEL_BYTES, Properties, tile_code_bytes
-from ansorc.compiler.sketch.speeds import L2_BYTES_A_CYCLE, bytes_a_cycle
+from ansorc.compiler.sketch.speeds import FMA_PORTS, L2_BYTES_A_CYCLE, L3_SHARE, bytes_a_cycle
 from ansorc.compiler.sketch.winograd_decisions import read_tile, step, tiles_of
 from ansorc.compiler.sketch.winograd_step import footprint
 from ansorc.dialect_passes.schedule.machine import Machine
@@ -29,6 +29,10 @@ TRANSFORM_SHARE = 0.75
 SECTION_CYCLES = 2_000.0
 WEIGHT_BYTES_A_CYCLE = 4.0
 """The weights are (a / r)^2 times those of the direct algorithm, and in a network come from memory."""
+CACHE_SHARE = 0.75
+"""For what register tiles, or chunks, read in turn."""
+EXCHANGED, EXCHANGE_BYTES_A_CYCLE = 1.5, 8.0
+"""Between steps, values pass from core to core; what is written is fetched first."""
 EPILOGUE_CODE_BYTES = 20.0
 """For a cycle of the epilogue, which stands behind every output of a tile."""
 TRANSFORM_CODE_BYTES = {3: 3000, 4: 3700, 5: 4000, 6: 4200, 7: 7500, 8: 11_000}
@@ -43,7 +47,11 @@ def estimate(nest: SquareConvolution, machine: Machine, values: Values) -> float
 
 
 def costs(nest: SquareConvolution, machine: Machine, values: Values) -> tuple[float, float, float, float, float]:
-    """Return the cycles of products, transforms, memory and barriers, and the imbalance of threads."""
+    """Return the cycles of products, transforms, memory and barriers, and the imbalance of threads.
+
+    Cycles are counted as if as many FMA began in each as on most machines: where it are fewer, one is longer, and more
+    passes beside them.
+    """
     m, rows, vectors, lanes = (values[name] for name in ("m", "rows", "vectors", "lanes"))
     known, edge = matrices(m, nest.window), m + nest.window - 1
     y, x = tiles_of(nest, m)
@@ -51,34 +59,35 @@ def costs(nest: SquareConvolution, machine: Machine, values: Values) -> tuple[fl
     steps = prod(nest.taps) * nest.channels
     tile = values["tile_x"] * values["tile_y"]
     crowded = CROWDED_CYCLES * crowding((tile,), (nest.channels * nest.element_bytes,), ways(machine))
-    step_cycles = product_step_cycles(machine, tile, vectors, values["unroll"]) + crowded
+    longer, fma = FMA_PORTS / machine.fma_ports, tile * vectors / FMA_PORTS
+    beside = product_step_cycles(machine, tile, vectors, values["unroll"]) + crowded - fma
     register_tiles = edge * edge * tiles // tile * (nest.filters // (lanes * vectors))
     taken = steps * prod(s.share for s in nest.skips) if values.get("skip") else steps
-    products = register_tiles * (taken * step_cycles + TILE_CYCLES)
+    products = register_tiles * (taken * (fma + beside / longer) + TILE_CYCLES / longer)
     reading = TRANSFORM_SHARE * edge * np.count_nonzero(known.input) + edge * edge
     writing = TRANSFORM_SHARE * (edge + m) / 2 * np.count_nonzero(known.output) + edge * edge / 2 + m * m
     transforms = images * (nest.channels // lanes) * reading + tiles * (nest.filters // lanes) * writing
-    # What passes between the stages, and the weights.
-    between = 2 * edge * edge * (images * nest.channels + tiles * nest.filters) * nest.element_bytes
     weights = edge * edge * steps * nest.filters * nest.element_bytes
-    chunks, sections = (
-        edge * edge,
-        1 + 2 * len(pieces(nest.height, m, nest.window)) * len(pieces(nest.width, m, nest.window)),
-    )
+    between = 2 * edge * edge * (images * nest.channels + tiles * nest.filters) * nest.element_bytes
+    panel = steps * lanes * vectors * nest.element_bytes
+    fetched = (panel if panel > CACHE_SHARE * machine.l1_bytes else 0) + tile * steps * nest.element_bytes
+    l2 = L2_BYTES_A_CYCLE * longer
+    memory = weights / (WEIGHT_BYTES_A_CYCLE * longer) + register_tiles * fetched / l2
     if rows:
         chunks, sections = prod(nest.lead) * y // rows, 1
-        near = footprint(step(nest), values, nest.element_bytes) <= machine.l2_bytes / 2
-        times = chunks if weights > machine.l2_bytes / 2 else 1
+        kept = footprint(step(nest), values, nest.element_bytes)
+        held = kept + weights <= CACHE_SHARE * machine.l2_bytes
+        memory += weights * (chunks - 1) / (l2 if held else bytes_a_cycle(machine, weights))
+        memory += between / (l2 if kept <= machine.l2_bytes / 2 else bytes_a_cycle(machine, kept))
     else:
-        near, times = between / 2 <= machine.l2_bytes, 1
+        chunks = edge * edge
+        sections = 1 + 2 * len(pieces(nest.height, m, nest.window)) * len(pieces(nest.width, m, nest.window))
+        fits = between / 2 <= L3_SHARE * machine.l3_bytes
+        memory += EXCHANGED * between / ((EXCHANGE_BYTES_A_CYCLE if fits else WEIGHT_BYTES_A_CYCLE) * longer)
     if nest.border is not None:
         tile = prod(read_tile(nest, nest.border, values)) * nest.element_bytes
         transforms += border_cycles(nest.border, tile, chunks if values["border"] else 0)
-    memory = between / (L2_BYTES_A_CYCLE if near else bytes_a_cycle(machine, between / 2))
-    memory += weights * times / WEIGHT_BYTES_A_CYCLE
-    if times < chunks and rows:
-        memory += weights * chunks / L2_BYTES_A_CYCLE
-    return products, transforms, memory, SECTION_CYCLES * sections, imbalance(chunks)
+    return products, transforms, memory, SECTION_CYCLES * sections / longer, imbalance(chunks, machine.cores)
 
 
 def properties(nest: SquareConvolution, machine: Machine, values: Values) -> Properties:

@@ -3,8 +3,8 @@
 import pytest
 
 from ansorc.compiler.errors import NotYetError, UnknownTargetError
-from ansorc.compiler.sketch.analytic import Traffic
 from ansorc.compiler.sketch.speeds import MEMORY_BYTES_A_CYCLE, behind_l1, without_last_cache
+from ansorc.compiler.sketch.traffic import Traffic
 from ansorc.compiler.target import known_targets, parse_target, runs_here
 from ansorc.compiler.task_job import machine_of
 from ansorc.dialect_passes.schedule.machine import Machine
