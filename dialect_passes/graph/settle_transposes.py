@@ -42,7 +42,7 @@ def _permutation(op: ir.Operation) -> list[int]:
 
 
 def _transposed_pieces(block: ir.Block) -> list[tuple[ir.Value, list[int], list[ir.Operation]]]:
-    """Return, in order, what only such pieces are cut from as are transposed alike, and not less of them than of it."""
+    """Return values of which only pieces are read, all transposed alike, and together no smaller than the value."""
     found: list[tuple[ir.Value, list[int], list[ir.Operation]]] = []
     for source in [*block.arguments, *(result for op in block.operations for result in op.operation.results)]:
         pieces = [use.owner.operation for use in source.uses]
@@ -58,16 +58,13 @@ def _permutation_of_piece(op: ir.Operation) -> list[int]:
     if op.name != "tensor.extract_slice" or len(op.operands) != 1:
         return []
     users = [use.owner.operation for use in op.results[0].uses]
-    if (
-        len(users) != 1
-        or users[0].name != "linalg.transpose"
-        or len(shape(op.results[0])) != len(shape(op.operands[0]))
-    ):
+    if len(users) != 1 or users[0].name != "linalg.transpose":
         return []
-    return _permutation(users[0])
+    return _permutation(users[0]) if len(shape(op.results[0])) == len(shape(op.operands[0])) else []
 
 
 def _cut_from_transposed(source: ir.Value, perm: list[int], pieces: list[ir.Operation]) -> None:
+    """Transpose a value before the first of its pieces, and cut all of them from that."""
     first = next(op.operation for op in pieces[0].block.operations if op.operation in pieces)
     with ir.InsertionPoint(first), first.location:
         whole = transpose(source, perm)
