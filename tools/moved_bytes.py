@@ -14,8 +14,9 @@ MOVING = {
     "arith": ("constant", "index_cast"),
 }
 """Operations that compute nothing by themselves, by dialect."""
-READS = ("vector.transfer_read", "vector.load")
+READS = ("vector.transfer_read", "vector.load", "memref.load")
 WRITES = ("vector.transfer_write", "vector.store")
+CONSTANTS = ("arith.constant", "ub.poison")
 REARRANGES = (
     "arith.select",
     "vector.broadcast",
@@ -53,17 +54,23 @@ def copied_bytes(task: ir.Module) -> int:
 
 def _was_read(vector: ir.Value) -> bool:
     """Whether a vector has numbers that were read, and none that were computed."""
-    if isinstance(vector.owner, ir.Block):
-        return False
-    made = vector.owner.operation
-    if made.name not in REARRANGES:
-        return made.name in READS
-    parts = [v for v in made.operands if isinstance(v.type, ir.VectorType)]
-    return any(map(_was_read, parts)) and all(_was_read(p) or _is_constant(p) for p in parts)
-
-
-def _is_constant(value: ir.Value) -> bool:
-    return not isinstance(value.owner, ir.Block) and value.owner.operation.name in ("arith.constant", "ub.poison")
+    read, left, seen = False, [vector], set[ir.Operation]()
+    while left:
+        value = left.pop()
+        if isinstance(value.owner, ir.Block):
+            return False
+        made = value.owner.operation
+        if made in seen:
+            continue
+        seen.add(made)
+        if made.name in REARRANGES:
+            parts = list(made.operands)[1 if made.name == "arith.select" else 0 :]
+            left += [part for part in parts if not isinstance(part.type, ir.IndexType)]
+        elif made.name in READS:
+            read = True
+        elif made.name not in CONSTANTS:
+            return False
+    return read
 
 
 def _yields_its_input(op: ir.Operation) -> bool:
@@ -78,17 +85,19 @@ def _bytes(value: ir.Value) -> int:
     """Return the size of a vector or a buffer; of a piece whose size is not known, that of what it is a piece of."""
     while any(size < 0 for size in shape(value)):
         value = value.owner.operation.operands[0]
-    return prod(shape(value)) * max(8, ir.ShapedType(value.type).element_type.width) // 8  # pyright: ignore
+    width = getattr(ir.ShapedType(value.type).element_type, "width", 64)
+    return prod(shape(value)) * max(8, width) // 8
 
 
 def _turns(op: ir.Operation) -> int:
-    """Return how often an operation runs at most."""
+    """Return how often an operation runs at most; a loop whose bounds nobody knows counts as one turn."""
     turns, around = 1, op.parent
     while around is not None and around.operation.name != "func.func":
         loop = around.operation
         if loop.name == "scf.for":
-            lower, upper, step = (_at_most(v) for v in list(loop.operands)[:3])
-            turns *= -(-(upper - lower) // step)
+            lower, upper, step = (_known(v) for v in list(loop.operands)[:3])
+            if lower is not None and upper is not None and step:
+                turns *= -(-(upper - lower) // step)
         elif loop.name == "scf.forall":
             bounds = [loop.attributes[f"static{name}"] for name in ("LowerBound", "UpperBound", "Step")]
             turns *= prod(-(-(u - low) // s) for low, u, s in zip(*map(ir.DenseI64ArrayAttr, bounds), strict=True))
@@ -96,10 +105,14 @@ def _turns(op: ir.Operation) -> int:
     return turns
 
 
-def _at_most(bound: ir.Value) -> int:
+def _known(bound: ir.Value) -> int | None:
     """Return a loop's bound; of the larger or smaller of several numbers, the one that is known."""
-    made = bound.owner.operation  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(bound.owner, ir.Block):
+        return None
+    made = bound.owner.operation
     if made.name == "arith.constant":
         return ir.IntegerAttr(made.attributes["value"]).value
+    if made.name not in ("affine.min", "affine.max"):
+        return None
     results = ir.AffineMapAttr(made.attributes["map"]).value.results
-    return next(ir.AffineConstantExpr(e).value for e in results if isinstance(e, ir.AffineConstantExpr))
+    return next((ir.AffineConstantExpr(e).value for e in results if isinstance(e, ir.AffineConstantExpr)), None)

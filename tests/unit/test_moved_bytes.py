@@ -57,3 +57,27 @@ def test_transforms_copy_nothing(kind: str, shape: tuple[int, ...]) -> None:
     x, w = np.ones((1, shape[1], 12, 12), np.float32), np.ones(shape, np.float32)
     convolution = next(text for text in tasks("Conv", {"x": x}, {"w": w}) if computes(text))
     assert copied(convolution, kind) == 0
+
+
+TEXT = """
+func.func @task(%x: memref<8x16xf32>, %y: memref<8x16xf32>, %n: index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c8 = arith.constant 8 : index
+  %z = arith.constant 0.0 : f32
+  scf.for %i = %c0 to END step %c1 {
+    %v = vector.load %x[%i, %c0] : memref<8x16xf32>, vector<16xf32>
+    %e:16 = vector.to_elements %v : vector<16xf32>
+    %w = vector.from_elements %e#1, %e#0, %z, %e#3, %e#4, %e#5, %e#6, %e#7 : vector<8xf32>
+    %s = arith.addf %w, %w : vector<8xf32>
+    vector.store VALUE, %y[%i, %c0] : memref<8x16xf32>, vector<8xf32>
+  }
+  return
+}
+"""
+
+
+@pytest.mark.parametrize(("end", "value", "expected"), [("%c8", "%w", 8 * 32), ("%n", "%w", 32), ("%c8", "%s", 0)])
+def test_what_is_rearranged_is_a_copy_and_what_is_added_is_not(end: str, value: str, expected: int) -> None:
+    with context(), ir.Location.unknown():
+        assert copied_bytes(ir.Module.parse(TEXT.replace("END", end).replace("VALUE", value))) == expected
