@@ -31,6 +31,7 @@ from ansorc.compiler.sketch.decisions import (
 from ansorc.compiler.sketch.kind import Values
 from ansorc.compiler.sketch.loop_nest import LoopNest
 from ansorc.compiler.sketch.speeds import (
+    CACHE_SHARE,
     FMA_LATENCY,
     FMA_PORTS,
     L2_BYTES_A_CYCLE,
@@ -175,7 +176,7 @@ def _panel_bytes_a_cycle(nest: LoopNest, machine: Machine, values: Values, panel
     for size, ways, speed in ((machine.l1_bytes, l1_ways, float("inf")), (machine.l2_bytes, L2_WAYS, L2_BYTES_A_CYCLE)):
         way = size // ways
         rows = size if apart < CACHE_LINE else way // gcd(apart, way) * ways
-        if panel <= 0.75 * size and nest.steps <= 0.75 * rows:
+        if panel <= CACHE_SHARE * size and nest.steps <= CACHE_SHARE * rows:
             return speed
     return MEMORY_BYTES_A_CYCLE
 
@@ -217,3 +218,16 @@ def product_step_cycles(machine: Machine, rows: int, vectors: int, unrolled: int
     busiest = max(rows * vectors / FMA_PORTS, (rows + vectors) / LOAD_PORTS, FMA_LATENCY)
     cycles = busiest + LOOP_CYCLES.get(machine.vector_bytes, 0.1) / unrolled + (0 if near else BURST_CYCLES * rows**2)
     return cycles * SPILL_FACTOR if unrolled > 1 and not interleaves(machine, rows, vectors) else cycles
+
+
+def product_tile_cycles(
+    machine: Machine, rows: int, vectors: int, unrolled: int, steps: float, stride: int, before: float = 0.0
+) -> float:
+    """Return the cycles of a register tile of products whose rows lie `stride` bytes apart; `before` it come more.
+
+    As many FMA begin in each as on most machines: where it are fewer, one is longer, and more passes beside them.
+    """
+    longer, fma = FMA_PORTS / machine.fma_ports, rows * vectors / FMA_PORTS
+    crowded = CROWDED_CYCLES * cache_sets.crowding((rows,), (stride,), cache_sets.ways(machine))
+    beside = product_step_cycles(machine, rows, vectors, unrolled) + crowded - fma
+    return steps * (fma + beside / longer) + (TILE_CYCLES + before) / longer

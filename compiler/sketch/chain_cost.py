@@ -21,7 +21,13 @@ from ansorc.compiler.sketch.analytic import (
 )
 from ansorc.compiler.sketch.chain_nest import ChainNest, Product, space
 from ansorc.compiler.sketch.kind import Values
-from ansorc.compiler.sketch.speeds import FMA_PORTS, L2_BYTES_A_CYCLE, MEMORY_BYTES_A_CYCLE, bytes_a_cycle
+from ansorc.compiler.sketch.speeds import (
+    CACHE_SHARE,
+    FMA_PORTS,
+    L2_BYTES_A_CYCLE,
+    MEMORY_BYTES_A_CYCLE,
+    bytes_a_cycle,
+)
 from ansorc.dialect_passes.schedule.chain_loops import CONTRACTION, MAP, REDUCTION
 from ansorc.dialect_passes.schedule.machine import Machine
 
@@ -137,8 +143,10 @@ def product_cycles(nest: ChainNest, machine: Machine, k: int, p: Product, values
             step = product_step_cycles(machine, size, vectors, values["unroll"], near=near)
         cycles = steps * step + (WINDOW_TILE_CYCLES if p.window else TILE_CYCLES)
         cycles += size * vectors * (1 + nest.stages[p.root].cycles)
-        if panel > 0.75 * machine.l1_bytes:
-            cycles += panel / (L2_BYTES_A_CYCLE if panel <= 0.75 * machine.l2_bytes else bytes_a_cycle(machine, panel))
+        if panel > CACHE_SHARE * machine.l1_bytes:
+            cycles += panel / (
+                L2_BYTES_A_CYCLE if panel <= CACHE_SHARE * machine.l2_bytes else bytes_a_cycle(machine, panel)
+            )
         total += others * columns * count * cycles
     # A panel is fetched for each block of rows; its rows lie apart where it is not packed.
     fetched = others * columns * panel / L2_BYTES_A_CYCLE

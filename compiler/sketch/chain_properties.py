@@ -10,6 +10,7 @@ from ansorc.compiler.sketch.chain_nest import ChainNest
 from ansorc.compiler.sketch.chain_steps import unrolls_window
 from ansorc.compiler.sketch.kind import Values
 from ansorc.compiler.sketch.properties import KERNEL_BYTES, TILE_BYTES, Properties, tile_code_bytes
+from ansorc.compiler.sketch.speeds import CACHE_SHARE
 from ansorc.dialect_passes.schedule.machine import Machine
 
 STAGE_CODE_BYTES = 60
@@ -43,7 +44,7 @@ def properties(nest: ChainNest, machine: Machine, values: Values) -> Properties:
         registers = max(registers, tile * vectors + vectors + 1)
         tile_footprint = max(tile_footprint, float(panel + tile * (steps + width) * size))
         l1 += reads * (tile + width) * size
-        l2 += reads / steps * panel if panel > 0.75 * machine.l1_bytes else 0
+        l2 += reads / steps * panel if panel > CACHE_SHARE * machine.l1_bytes else 0
         panels += panel_bytes(nest, k)
         sizes = {tile, innermost % tile} - {0}
         cycles = nest.stages[stage.product.root].cycles

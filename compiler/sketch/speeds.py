@@ -10,13 +10,13 @@ from ansorc.dialect_passes.schedule.machine import Machine
 
 FMA_PORTS, LOAD_PORTS, FMA_LATENCY = 2, 2, 5
 L2_BYTES_A_CYCLE, MEMORY_BYTES_A_CYCLE = 48.0, 8.0
-L3_SHARE = 0.75
-"""Of the last cache, for what is to be found there again."""
+CACHE_SHARE = 0.75
+"""Of a cache, for what is to be found there again."""
 
 
 def bytes_a_cycle(machine: Machine, size: float) -> float:
     """Return how fast values come from behind the second cache: `size` bytes of them are in use at a time."""
-    if size > L3_SHARE * machine.l3_bytes:
+    if size > CACHE_SHARE * machine.l3_bytes:
         return MEMORY_BYTES_A_CYCLE
     return max(MEMORY_BYTES_A_CYCLE, machine.l3_bytes_a_cycle * FMA_PORTS / machine.fma_ports)
 

@@ -65,6 +65,12 @@ class Stage:
         self.handles[part] = fused
         return into
 
+    def enter(self, loop: str) -> str:
+        """Compute the root and its parts inside of a loop of another stage; return the loop's new handle."""
+        for part in ("root", *self.parts):
+            loop = self.move(part, loop)
+        return loop
+
     def apart(self, part: str) -> Stage:
         """Return a stage of its own for a part, which is tiled by itself from here on."""
         handles = {"root": self.handles[part]}

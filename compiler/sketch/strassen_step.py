@@ -1,4 +1,4 @@
-"""The step that Strassen's algorithm is: a chunk of pairs of rows goes through all three stages."""
+"""The step that Strassen's algorithm is: a chunk of pairs of rows, and of columns, goes through all three stages."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ class Strassen(Step):
     tile_x: str = "tile_x"
     output_blocks: str = "output_blocks"
     unroll: str = "unroll"
+    chunk_blocks: str = "chunk_blocks"
+    part: str = "part"
 
     def chunk(self, values: Values) -> list[int]:
         """Return what a chunk has of the loops over rows."""
@@ -38,21 +40,28 @@ class Strassen(Step):
     def emit(self, values: Values, script: Stage) -> None:
         """Write all three stages."""
         lanes, vectors, outer = values[self.lanes], values[self.vectors], [*self.lead, self.pairs]
+        half, part = self.channels // 2, values[self.part]
         split = [self.filters // (2 * lanes * vectors), vectors, lanes]
-        inputs = Stage(script.lines, "input0.", [PRODUCTS, *outer, self.channels // 2])
-        products = Stage(script.lines, "product0.", [PRODUCTS, *outer, *split])
+        summed, parts = ([], ("anchor", "fill")) if part == half else ([half], ("fill",))
+        inputs = Stage(script.lines, "input0.", [PRODUCTS, *outer, half])
+        products = Stage(script.lines, "product0.", [PRODUCTS, *outer, *split, *summed], parts)
         outputs = Stage(script.lines, "output0.", [*outer, 2, 2, *split])
         chunk, block = self.chunk(values), len(outer) + 2
-        loop = outputs.descend([*chunk, 0, 0, 0, 0, 0], "forall")
+        loop = outputs.descend([*chunk, 0, 0, values[self.chunk_blocks], 0, 0], "forall")
         for stage in (products, inputs):
-            for part in ("root", *stage.parts):
-                loop = stage.move(part, loop)
+            loop = stage.enter(loop)
             stage.extents[1 : 1 + len(outer)] = chunk
-        loop = outputs.walk(block, values[self.output_blocks])
-        if loop:
-            for part in ("root", *products.parts):
-                loop = products.move(part, loop)
-            products.extents[1 + len(outer)] = values[self.output_blocks]
+        products.extents[1 + len(outer)] = values[self.chunk_blocks]
+        if part < half:
+            products.parts = ()  # what is zero once, before the first part
+            loop = products.walk(len(products.extents) - 1, part)
+            inputs.enter(loop)
+            inputs.extents[-1] = part
+        else:
+            loop = outputs.walk(block, values[self.output_blocks])
+            if loop:
+                products.enter(loop)
+                products.extents[1 + len(outer)] = values[self.output_blocks]
         for dim in range(1, 1 + len(outer)):
             inputs.walk(dim, 1)
         inputs.walk(1 + len(outer), lanes)
@@ -66,8 +75,9 @@ class Strassen(Step):
         if self.lead:
             stage.walk(outer - 1, values[self.tile_y])
         stage.walk(outer, values[self.tile_x])
-        sizes = [0] * len(stage.extents) + [1]
-        stage.lines.append(tile(stage.handles["anchor"], "%step", ["%reduce"], sizes, "for"))
+        last = stage.parts[0] if stage.parts else "root"
+        sizes = [0] * (outer + 4) + [1]
+        stage.lines.append(tile(stage.handles[last], "%step", ["%reduce"], sizes, "for"))
         if values[self.unroll] > 1:
             stage.lines.append(f"  transform.loop.unroll %reduce {{factor = {values[self.unroll]}}} : {OP}")
 
@@ -78,4 +88,4 @@ def footprint(step: Strassen, values: Values, element_bytes: int) -> int:
     for extent in step.chunk(values):
         pairs *= extent
     columns = values[step.output_blocks] * values[step.lanes] * values[step.vectors]
-    return PRODUCTS * pairs * (step.channels // 2 + columns) * element_bytes
+    return PRODUCTS * pairs * (values[step.part] + columns) * element_bytes

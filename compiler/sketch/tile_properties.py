@@ -9,6 +9,7 @@ from ansorc.compiler.sketch.decisions import accumulators
 from ansorc.compiler.sketch.kind import Values
 from ansorc.compiler.sketch.loop_nest import LoopNest, Operand
 from ansorc.compiler.sketch.properties import KERNEL_BYTES, Properties, tile_code_bytes
+from ansorc.compiler.sketch.speeds import CACHE_SHARE
 from ansorc.dialect_passes.schedule.machine import Machine
 
 PACK_CODE_BYTES = 1500
@@ -33,7 +34,7 @@ def properties(nest: LoopNest, machine: Machine, values: Values) -> Properties:
         # Sums that wait for the next part, or for their epilogue, are loaded and stored again.
         stores += count * rows * width * nest.element_bytes * (2 * parts + 1 if values.get("finish") else 1)
         tiles += times
-        l2 += count * parts * (0 if panel <= 0.75 * machine.l1_bytes else panel)
+        l2 += count * parts * (0 if panel <= CACHE_SHARE * machine.l1_bytes else panel)
         if size not in sizes:
             sizes.add(size)
             tile_code = tile_code_bytes(rows, vectors, unrolled, 1 if parts > 1 else window, nest.epilogue_cycles)

@@ -7,12 +7,9 @@ from math import prod
 
 from ansorc.compiler.sketch.kind import Values
 from ansorc.compiler.sketch.loop_nest import LoopNest
-from ansorc.compiler.sketch.speeds import MEMORY_BYTES_A_CYCLE, bytes_a_cycle
+from ansorc.compiler.sketch.speeds import CACHE_SHARE, MEMORY_BYTES_A_CYCLE, bytes_a_cycle
 from ansorc.compiler.sketch.steps import AFTER_ALL
 from ansorc.dialect_passes.schedule.machine import Machine
-
-PANEL_SHARE = 0.75
-"""Of the second cache, for a panel that all register tiles of a chunk read in turn."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ def traffic(nest: LoopNest, machine: Machine, values: Values, panel: int, tiles:
     # How often all weights, and all of the input, are fetched.
     weight_times, read_times = 1, 1
     if panel * in_chunk > room:
-        kept = panel <= PANEL_SHARE * machine.l2_bytes  # by itself: what passes beside it is read once
+        kept = panel <= CACHE_SHARE * machine.l2_bytes  # by itself: what passes beside it is read once
         weight_times = tiles if values["channels_inside"] or not kept else positions
     if read > room:
         again = not values["channels_inside"] and read / positions > room

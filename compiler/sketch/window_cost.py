@@ -16,7 +16,7 @@ from ansorc.compiler.sketch.cache_sets import WAY, ways
 from ansorc.compiler.sketch.decisions import unrolled_windows
 from ansorc.compiler.sketch.kind import Values
 from ansorc.compiler.sketch.loop_nest import LoopNest
-from ansorc.compiler.sketch.speeds import FMA_PORTS, LOAD_PORTS
+from ansorc.compiler.sketch.speeds import CACHE_SHARE, FMA_PORTS, LOAD_PORTS
 from ansorc.dialect_passes.schedule.border import EACH_CHUNK, EACH_READ
 from ansorc.dialect_passes.schedule.machine import Machine
 
@@ -34,7 +34,6 @@ ASKING_CYCLES, ASKING_ROWS = 3.0, 0.5
 """To choose where a vector is read, and where a row of them is; tiles that read no border have code of their own."""
 POSITION_BYTES = 300
 """Positions that share the sets of the first cache come one by one from the second: each as long as so many bytes."""
-L1_SHARE = 0.75
 
 
 def tile_cycles(nest: LoopNest, machine: Machine, values: Values, sizes: Sequence[int]) -> float:
@@ -112,7 +111,7 @@ def distinct(outputs: int, step: int, taps: int) -> int:
 
 def _stays(machine: Machine, room: int, count: int, width: int, weights: int) -> bool:
     """Whether the first cache holds so many positions and the weights."""
-    return count * width + weights <= L1_SHARE * machine.l1_bytes and count <= L1_SHARE * room
+    return count * width + weights <= CACHE_SHARE * machine.l1_bytes and count <= CACHE_SHARE * room
 
 
 def _room(nest: LoopNest, machine: Machine, values: Values, width: int) -> int:

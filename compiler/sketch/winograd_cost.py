@@ -6,18 +6,10 @@ from math import prod
 
 import numpy as np
 
-from ansorc.compiler.sketch.analytic import (
-    CROWDED_CYCLES,
-    OVERLAP,
-    TILE_CYCLES,
-    border_cycles,
-    imbalance,
-    product_step_cycles,
-)
-from ansorc.compiler.sketch.cache_sets import crowding, ways
+from ansorc.compiler.sketch.analytic import OVERLAP, border_cycles, imbalance, product_tile_cycles
 from ansorc.compiler.sketch.kind import Values
 from ansorc.compiler.sketch.properties import KERNEL_BYTES, Properties, tile_code_bytes
-from ansorc.compiler.sketch.speeds import FMA_PORTS, L2_BYTES_A_CYCLE, L3_SHARE, bytes_a_cycle
+from ansorc.compiler.sketch.speeds import CACHE_SHARE, FMA_PORTS, L2_BYTES_A_CYCLE, bytes_a_cycle
 from ansorc.compiler.sketch.winograd_decisions import read_tile, step, tiles_of
 from ansorc.compiler.sketch.winograd_step import footprint
 from ansorc.dialect_passes.schedule.machine import Machine
@@ -29,8 +21,6 @@ TRANSFORM_SHARE = 0.75
 SECTION_CYCLES = 2_000.0
 WEIGHT_BYTES_A_CYCLE = 4.0
 """The weights are (a / r)^2 times those of the direct algorithm, and in a network come from memory."""
-CACHE_SHARE = 0.75
-"""For what register tiles, or chunks, read in turn."""
 EXCHANGED, EXCHANGE_BYTES_A_CYCLE = 1.5, 8.0
 """Between steps, values pass from core to core; what is written is fetched first."""
 EPILOGUE_CODE_BYTES = 20.0
@@ -47,23 +37,17 @@ def estimate(nest: SquareConvolution, machine: Machine, values: Values) -> float
 
 
 def costs(nest: SquareConvolution, machine: Machine, values: Values) -> tuple[float, float, float, float, float]:
-    """Return the cycles of products, transforms, memory and barriers, and the imbalance of threads.
-
-    Cycles are counted as if as many FMA began in each as on most machines: where it are fewer, one is longer, and more
-    passes beside them.
-    """
+    """Return the cycles of products, transforms, memory and barriers, and the imbalance of threads."""
     m, rows, vectors, lanes = (values[name] for name in ("m", "rows", "vectors", "lanes"))
     known, edge = matrices(m, nest.window), m + nest.window - 1
     y, x = tiles_of(nest, m)
     tiles, images = prod(nest.lead) * y * x, prod(nest.read) * y * x
     steps = prod(nest.taps) * nest.channels
     tile = values["tile_x"] * values["tile_y"]
-    crowded = CROWDED_CYCLES * crowding((tile,), (nest.channels * nest.element_bytes,), ways(machine))
-    longer, fma = FMA_PORTS / machine.fma_ports, tile * vectors / FMA_PORTS
-    beside = product_step_cycles(machine, tile, vectors, values["unroll"]) + crowded - fma
     register_tiles = edge * edge * tiles // tile * (nest.filters // (lanes * vectors))
     taken = steps * prod(s.share for s in nest.skips) if values.get("skip") else steps
-    products = register_tiles * (taken * (fma + beside / longer) + TILE_CYCLES / longer)
+    longer, row = FMA_PORTS / machine.fma_ports, nest.channels * nest.element_bytes
+    products = register_tiles * product_tile_cycles(machine, tile, vectors, values["unroll"], taken, row)
     reading = TRANSFORM_SHARE * edge * np.count_nonzero(known.input) + edge * edge
     writing = TRANSFORM_SHARE * (edge + m) / 2 * np.count_nonzero(known.output) + edge * edge / 2 + m * m
     transforms = images * (nest.channels // lanes) * reading + tiles * (nest.filters // lanes) * writing
@@ -82,7 +66,7 @@ def costs(nest: SquareConvolution, machine: Machine, values: Values) -> tuple[fl
     else:
         chunks = edge * edge
         sections = 1 + 2 * len(pieces(nest.height, m, nest.window)) * len(pieces(nest.width, m, nest.window))
-        fits = between / 2 <= L3_SHARE * machine.l3_bytes
+        fits = between / 2 <= CACHE_SHARE * machine.l3_bytes
         memory += EXCHANGED * between / ((EXCHANGE_BYTES_A_CYCLE if fits else WEIGHT_BYTES_A_CYCLE) * longer)
     if nest.border is not None:
         tile = prod(read_tile(nest, nest.border, values)) * nest.element_bytes
@@ -123,7 +107,7 @@ def properties(nest: SquareConvolution, machine: Machine, values: Values) -> Pro
         chunk_footprint=float(kept),
         task_footprint=float(outside + weights + between),
         l1_bytes=float(register_tiles * (steps * (tile + width) + tile * width) * size + 2 * between),
-        l2_bytes=float((register_tiles * panel if panel > 0.75 * machine.l1_bytes else 0) + 2 * between),
+        l2_bytes=float((register_tiles * panel if panel > CACHE_SHARE * machine.l1_bytes else 0) + 2 * between),
         memory_bytes=float(weights + outside + (0 if near else 2 * between)),
         code_bytes=KERNEL_BYTES
         + kinds * (TRANSFORM_CODE_BYTES[edge] + m * m * EPILOGUE_CODE_BYTES * nest.epilogue_cycles)

@@ -44,8 +44,7 @@ class Winograd(Step):
         if values[self.rows]:
             loop = outputs[0].descend([*[1] * len(self.lead), values[self.rows]] + [0] * 6, "forall")
             for stage in (products, *inputs):
-                for part in ("root", *stage.parts):
-                    loop = stage.move(part, loop)
+                loop = stage.enter(loop)
             self._inside(values, inputs, products)
         for stage in inputs:
             self._input(values, stage)

@@ -21,23 +21,19 @@ EXP_LOWEST, EXP_HIGHEST = -104.0, 89.0  # beyond, exp is 0 or infinity in f32
 
 # (exp(r) - 1 - r) / r**2 for |r| <= ln(2) / 2
 EXP = (0.5, 0.16666573286056519, 0.04166686162352562, 0.008363739587366581, 0.0013901529600843787)
-# (tanh(x) / x - 1) / t, t = x**2 <= 0.4
-TANH = (-0.333333283662796, 0.13332746922969818, -0.05384669825434685, 0.0209750197827816, -0.00606223801150918)
-# erf(x) / x, t = x**2 <= 1
-ERF = (1.1283791065216064, -0.3761262595653534, 0.1128358542919159, -0.026853810995817184,
-       0.005188327748328447, -0.0008010192541405559, 7.853857823647559e-05)  # fmt: skip
-# ln(erfc(x)) for 0.95 <= x <= 4; erf is 1 in f32 beyond
-LN_ERFC = (
-    0.00017812418809626251,
-    -1.1295273303985596,
-    -0.6333328485488892,
-    -0.10827848315238953,
-    0.025101762264966965,
-    -0.004153776448220015,
-    0.00042650545947253704,
-    -1.926274308061693e-05,
-    -1.6974523475710157e-07,
-)
+# tanh(x) / x and erf(x) / x as quotients of polynomials of t = x**2, up to x where they are 1 in f32
+TANH_HIGHEST, ERF_HIGHEST = 9.0, 4.0
+TANH = (
+    (1.0, 0.13616187870502472, 0.0037899469025433064, 2.651134127518162e-05, 2.731196424576865e-08,
+     -1.0053447657698555e-11),
+    (1.0, 0.46949493885040283, 0.026955202221870422, 0.00038035205216147006, 1.1872308505189721e-06),
+)  # fmt: skip
+ERF = (
+    (1.1283791065216064, 0.19011402130126953, 0.052630465477705, 0.0037313178181648254, 0.0002804541727527976,
+     2.004357611440355e-06),
+    (1.0, 0.5018170475959778, 0.11391646414995193, 0.014903225935995579, 0.0011474114144220948,
+     3.738644591066986e-05),
+)  # fmt: skip
 
 # (ln(1 + f) - f + f**2 / 2) / f**3 for sqrt(1/2) <= 1 + f <= sqrt(2)
 LN = (0.3333333134651184, -0.250008225440979, 0.20001226663589478, -0.16623355448246002,
@@ -83,26 +79,21 @@ class _Scalars:
         n = arith.subi(arith.bitcast(self.i32, shifted), self.integer(ROUNDING_BITS))
         return arith.mulf(value, math.fpowi(self.number(2.0), n))
 
+    def quotient(self, x: ir.Value, highest: float, coefficients: tuple[Sequence[float], Sequence[float]]) -> ir.Value:
+        """x P(x**2) / Q(x**2), never beyond 1; the same from `highest` on."""
+        bounded = self.bounded(x, highest)
+        t = arith.mulf(bounded, bounded)
+        above, below = (self.polynomial(t, c) for c in coefficients)
+        return self.bounded(arith.divf(arith.mulf(bounded, above), below), 1.0)
+
+    def bounded(self, x: ir.Value, highest: float) -> ir.Value:
+        return arith.minimumf(arith.maximumf(x, self.number(-highest)), self.number(highest))
+
     def tanh(self, x: ir.Value) -> ir.Value:
-        """x + x**3 P(x**2) near zero, otherwise sign(x) * (1 - 2 / (exp(2|x|) + 1))."""
-        t = arith.mulf(x, x)
-        near = self.add(self.mul(self.mul(t, self.polynomial(t, TANH)), x), x)
-        size = math.absf(x)
-        grown = self.exp(arith.addf(size, size))
-        one = self.number(1.0)
-        far = arith.subf(one, arith.divf(self.number(2.0), arith.addf(grown, one)))
-        below = arith.cmpf(arith.CmpFPredicate.OLT, size, self.number(0.625))
-        return arith.select(below, near, math.copysign(far, x))
+        return self.quotient(x, TANH_HIGHEST, TANH)
 
     def erf(self, x: ir.Value) -> ir.Value:
-        """x P(x**2) below 1, otherwise sign(x) * (1 - exp(Q(|x|)))."""
-        t = arith.mulf(x, x)
-        near = self.mul(self.polynomial(t, ERF), x)
-        size = math.absf(x)
-        bounded = arith.minimumf(size, self.number(4.0))
-        far = arith.subf(self.number(1.0), self.exp(self.polynomial(bounded, LN_ERFC)))
-        below = arith.cmpf(arith.CmpFPredicate.OLT, size, self.number(1.0))
-        return arith.select(below, near, math.copysign(far, x))
+        return self.quotient(x, ERF_HIGHEST, ERF)
 
     def log(self, x: ir.Value) -> ir.Value:
         """ln(m) + e ln(2), x = m * 2**e with m around 1."""

@@ -51,12 +51,20 @@ class Stages:
         sizes: Sequence[int],
         destination: ir.Value,
         epilogue: Epilogue | None = None,
+        *,
+        copied: bool = True,
     ) -> ir.Value:
-        """Make fill, anchor (the sum of the product of its inputs) and root; the latter copies without `epilogue`."""
+        """Make fill, anchor (the sum of the product of its inputs) and root; the latter copies without `epilogue`.
+
+        With nothing `copied`, the anchor is the root: loops over parts of its sum go on with what they find.
+        """
         identity = [ir.AffineDimExpr.get(k) for k in range(len(sizes))]
         zero = arith.constant(self.element, 0.0)
         fill = _marked(f"{name}.fill", [], self.empty(sizes), [], 0, lambda _: zero)
-        anchor = _marked(f"{name}.anchor", inputs, fill, reads, reductions, _multiply_add)
+        mark = f"{name}.anchor" if copied else f"{name}.root"
+        anchor = _marked(mark, inputs, fill, reads, reductions, _multiply_add)
+        if not copied:
+            return anchor
         if epilogue is None:
             return _marked(f"{name}.root", [anchor], destination, [identity], 0, lambda inner: inner[0])
         return self._root(f"{name}.root", anchor, destination, epilogue)

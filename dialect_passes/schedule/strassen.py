@@ -80,8 +80,10 @@ def describe(function: ir.Operation, task: TaskShape) -> Pairs:
     )  # fmt: skip
 
 
-def run(function: ir.Operation, task: TaskShape, nest: Pairs, lanes: int, vectors: int) -> dict[int, Packing]:
-    """Rewrite an analysed task in place."""
+def run(
+    function: ir.Operation, task: TaskShape, nest: Pairs, lanes: int, vectors: int, *, whole: bool = True
+) -> dict[int, Packing]:
+    """Rewrite an analysed task in place; `whole` sums are made at once, others a part of the channels after another."""
     anchor = task.anchor
     assert anchor is not None
     split = (nest.filters // (2 * lanes * vectors), vectors, lanes)
@@ -89,7 +91,7 @@ def run(function: ir.Operation, task: TaskShape, nest: Pairs, lanes: int, vector
         make = Stages(task)
         packing = _weight(anchor.operands[1], nest, split, make.element)
         v = _input(anchor.operands[0], nest, make)
-        s = _product(v, anchor.operands[1], nest, split, make)
+        s = _product(v, anchor.operands[1], nest, split, make, whole=whole)
         make.replace(_output(s, nest, split, make))
     retype(function)
     return packing
@@ -117,15 +119,18 @@ def _input(x: ir.Value, nest: Pairs, make: Stages) -> ir.Value:
     )  # fmt: skip
 
 
-def _product(v: ir.Value, u: ir.Value, nest: Pairs, split: tuple[int, int, int], make: Stages) -> ir.Value:
+def _product(
+    v: ir.Value, u: ir.Value, nest: Pairs, split: tuple[int, int, int], make: Stages, *, whole: bool
+) -> ir.Value:
     # Loops: t, lead..., pairs, block, vector, lane, c'.
     d = [ir.AffineDimExpr.get(k) for k in range(len(nest.outer) + 5)]
     t, *rows = d[: len(nest.outer) + 1]
     block, vector, lane, channel = d[-4:]
     sizes = [PRODUCTS, *nest.outer, *split]
     return make.stage(
-        "product0", [v, u], [[t, *rows, channel], [t, block, channel, vector, lane]], 1, sizes, make.empty(sizes)
-    )
+        "product0", [v, u], [[t, *rows, channel], [t, block, channel, vector, lane]], 1, sizes, make.empty(sizes),
+        copied=whole,
+    )  # fmt: skip
 
 
 def _output(s: ir.Value, nest: Pairs, split: tuple[int, int, int], make: Stages) -> ir.Value:

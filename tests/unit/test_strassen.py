@@ -14,7 +14,8 @@ from ansorc.compiler.driver import compile_to_file
 from ansorc.compiler.measure import runnable
 from ansorc.compiler.options import Options
 from ansorc.compiler.sketch.kind import TaskSpace
-from ansorc.compiler.sketch.strassen import STACK_BYTES, StrassenKind, chunk_count, costs
+from ansorc.compiler.sketch.strassen import STACK_BYTES, StrassenKind
+from ansorc.compiler.sketch.strassen_cost import column_chunks, costs, row_chunks
 from ansorc.compiler.sketch.strassen_step import footprint
 from ansorc.compiler.target import parse_target
 from ansorc.compiler.task_job import TaskJob, compile_task
@@ -88,6 +89,7 @@ def pointwise(size: tuple[int, int], channels: int, filters: int, batch: int = 1
 
 MODELS = {
     "gemm": product(64, 64, 96),
+    "parts": product(16, 512, 64),
     "tanh": product(12, 32, 64, "Tanh"),
     "pointwise": pointwise((6, 8), 32, 64, batch=2),
     "residual": pointwise((8, 8), 64, 32, after="residual"),
@@ -106,6 +108,8 @@ def test_random_candidates_compute_the_product(name: str) -> None:
         arguments = plain.random_arguments(np.random.default_rng(1))
         expected = plain.run(arguments)
         drawn = {c for c in (space.sample(generator) for _ in range(40)) if c is not None}
+        if name == "parts":
+            drawn = {c for c in drawn if c.values["part"] < 256}
         for candidate in sorted(drawn)[:: max(1, len(drawn) // 6)]:
             job = TaskJob(text, "linalg", "object", options.target, candidate=candidate)
             result = runnable(text, compile_task(job)).run(arguments, threads=2)
@@ -115,9 +119,9 @@ def test_random_candidates_compute_the_product(name: str) -> None:
     assert tried >= 4
 
 
-@pytest.mark.parametrize("extents", [(9, 64, 64), (8, 63, 64), (2, 64, 64)])
-def test_what_has_no_halves_or_one_chunk_is_not_in_the_space(extents: tuple[int, int, int]) -> None:
-    """Odd rows and channels; a single pair of rows is one chunk."""
+@pytest.mark.parametrize("extents", [(9, 64, 64), (8, 63, 64)])
+def test_what_has_no_halves_is_not_in_the_space(extents: tuple[int, int, int]) -> None:
+    """Odd rows and channels."""
     for _, space in tasks_with_spaces(product(*extents), Options()):
         assert space.kind.name != "strassen" or space.choose() is None
 
@@ -146,15 +150,32 @@ def test_what_a_chunk_keeps_fits_its_stack() -> None:
             if candidate is not None:
                 (step,) = candidate.sketch.steps
                 assert footprint(step, candidate.values, 4) <= STACK_BYTES  # pyright: ignore[reportArgumentType]
-                assert chunk_count(whole.nest, candidate.values) > 1
+                assert row_chunks(whole.nest, candidate.values) * column_chunks(whole.nest, candidate.values) > 1
 
 
-def test_weights_that_are_read_for_few_rows_have_their_price() -> None:
-    """A row costs more where the weights are read for few of them: there is less to hide that."""
-    few, many = (space((pairs,), 1024, 1024).choose() for pairs in (32, 2048))
-    assert few is not None
-    assert many is not None
-    assert few.cycles / 32 > 1.5 * many.cycles / 2048
+def test_few_rows_share_out_the_weights() -> None:
+    """Each is read for all rows, by one chunk: where several chunks of rows ask for it at a time, they wait."""
+    whole = space((64,), 768, 3072)
+    choice = whole.choose()
+    assert choice is not None
+    values = choice.candidate.values
+    blocks = 3072 // (2 * values["lanes"] * values["vectors"])
+    assert values["chunk_1"] == 64
+    assert values["chunk_blocks"] < blocks
+    by_rows = {**values, "chunk_1": 32, "chunk_blocks": blocks}
+    assert costs(whole.nest, AVX512, by_rows).waits > costs(whole.nest, AVX512, values).waits
+
+
+def test_sums_of_many_channels_are_made_in_parts() -> None:
+    """All rows at a time need room for the sums of all their channels, or for a part's and all products."""
+    whole = space((64,), 8192, 768)
+    choice = whole.choose()
+    assert choice is not None
+    values = choice.candidate.values
+    assert values["part"] < 4096
+    assert values["output_blocks"] == values["chunk_blocks"]
+    (step,) = choice.candidate.sketch.steps
+    assert footprint(step, {**values, "part": 4096}, 4) > AVX512.l2_bytes  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("exact", [False, True])
