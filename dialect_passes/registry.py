@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 GRAPH_PASSES: dict[str, str] = {
+    "ansorc-unstack-products": "ansorc.dialect_passes.graph.unstack_products:run",
     "ansorc-fold-constants": "ansorc.dialect_passes.graph.fold_constants:run",
     "ansorc-fold-batch-norm": "ansorc.dialect_passes.graph.fold_batch_norm:run",
     "ansorc-move-transposes": "ansorc.dialect_passes.graph.move_transposes:run",

@@ -15,9 +15,8 @@ from collections.abc import Iterator, Sequence
 from mlir import ir
 
 from ansorc.dialect_passes.graph.groups import Group, is_anchor
+from ansorc.dialect_passes.graph.unstack_products import is_product
 from ansorc.dialect_passes.ir_walk import shape
-
-PRODUCTS = ("linalg.matmul", "linalg.batch_matmul")
 
 
 def candidates(groups: Sequence[Group]) -> Iterator[list[Group]]:
@@ -65,7 +64,7 @@ def _only_anchor(group: Group, *, padded: bool = False) -> ir.Operation | None:
 
 def _is_product(group: Group) -> bool:
     anchor = _only_anchor(group)
-    return anchor is not None and anchor.name in PRODUCTS
+    return anchor is not None and is_product(anchor)
 
 
 def _is_depthwise(group: Group) -> bool:

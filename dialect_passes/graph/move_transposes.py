@@ -20,6 +20,7 @@ from mlir import ir
 from mlir.dialects import tensor
 
 from ansorc.dialect_passes.graph.rebuild import rebuilt, reshape, transpose
+from ansorc.dialect_passes.graph.unstack_products import is_product
 from ansorc.dialect_passes.ir_walk import body, functions, indexing_maps, iterators, reassociation, segments, shape
 from ansorc.dialect_passes.schedule.dot_product import MOST_USES
 
@@ -68,6 +69,8 @@ def _transpose(op: ir.Operation) -> ir.Value | None:
 
 
 def _generic(op: ir.Operation) -> ir.Value | None:
+    if is_product(op):
+        return _product(op)
     inputs, outputs = segments(op)
     maps = indexing_maps(op)
     found = {k: t for k in range(inputs) if (t := transposed(op.operands[k])) is not None}

@@ -19,6 +19,7 @@ from mlir.dialects import arith, linalg, tensor
 from ansorc.dialect_passes.graph import weights as weights_of
 from ansorc.dialect_passes.graph.pad_channels import ENOUGH, padded
 from ansorc.dialect_passes.graph.rebuild import rebuilt
+from ansorc.dialect_passes.graph.unstack_products import is_product
 from ansorc.dialect_passes.ir_walk import (
     body,
     collect,
@@ -30,7 +31,6 @@ from ansorc.dialect_passes.ir_walk import (
     shape,
 )
 
-PRODUCTS = ("linalg.matmul", "linalg.batch_matmul")
 FEWEST_COLUMNS, FEWEST_STEPS, FEWEST_ROWS = 9, 8, 2
 """Smaller products are not worth a copy; of a single row, reading the columns is all there is to do."""
 IDENTITY = {"arith.addf": 0.0, "arith.maximumf": -np.inf, "arith.maxnumf": -np.inf, "arith.minimumf": np.inf,
@@ -84,7 +84,7 @@ class _Padding:
             op.operands[k] = self._narrow(self.wide[op.operands[k]])
 
     def _follow(self, op: ir.Operation, read: list[int]) -> bool:
-        if op.name not in (*PRODUCTS, "linalg.generic") or collect(op, "linalg.index", "tensor.extract"):
+        if (op.name != "linalg.generic" and not is_product(op)) or collect(op, "linalg.index", "tensor.extract"):
             return False
         maps = indexing_maps(op)
         loops = {maps[k].results[self.wide[op.operands[k]].dim] for k in read}
@@ -94,7 +94,7 @@ class _Padding:
             return False
         extent, width = extents.pop()
         position = ir.AffineDimExpr(loop).position
-        reduction = position == maps[0].n_dims - 1 if op.name in PRODUCTS else iterators(op)[position] == "reduction"
+        reduction = position == maps[0].n_dims - 1 if is_product(op) else iterators(op)[position] == "reduction"
         if reduction:
             return self._mask(op, loop, extent, width)
         return self._widen(op, position, extent, width)
@@ -130,7 +130,7 @@ class _Padding:
         if any(w is None for w in where):
             return False
         names = [o.operation.name for o in op.regions[0].blocks[0].operations][:-1]
-        product = op.name in PRODUCTS or (names == ["arith.mulf", "arith.addf"] and inputs == 2)
+        product = is_product(op) or (names == ["arith.mulf", "arith.addf"] and inputs == 2)
         if not product and (len(names) != 1 or names[0] not in IDENTITY or inputs != 1):
             return False
         ignored = 0.0 if product else IDENTITY[names[0]]
@@ -206,7 +206,7 @@ class _Padding:
 
 def _columns_to_pad(op: ir.Operation) -> int | None:
     """Return the loop over the columns of a product of two activations, if these fill no vector."""
-    if op.name not in PRODUCTS:
+    if not is_product(op):
         return None
     columns, (a, b, out) = shape(op.results[0])[-1], indexing_maps(op)
     loop = out.results[-1]

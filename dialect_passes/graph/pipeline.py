@@ -15,14 +15,17 @@ from ansorc.dialect_passes.graph import (
     pad_columns,
     settle_transposes,
     sink_reshapes,
+    unstack_products,
 )
 from ansorc.dialect_passes.ir_walk import collect
 
 TIDY = "builtin.module(canonicalize,cse)"
 
 PASSES: tuple[Callable[[ir.Module, dict[str, np.ndarray]], None], ...] = (
+    unstack_products.run,
     fold_constants.run,
     move_transposes.run,
+    move_transposes.run,  # views that it moved to meet are none now
     settle_transposes.run,
     fold_batch_norm.run,
     sink_reshapes.run,

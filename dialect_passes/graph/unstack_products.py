@@ -1,0 +1,76 @@
+"""Give products of many matrices the loops that were one for them: those over images and heads.
+
+    collapse_shape a, b: tensor<16x12x...> into tensor<192x...>; batch_matmul; expand_shape into tensor<16x12x...>
+    -->
+    generic over 16, 12, rows, columns, steps
+
+What is before and behind, softmax and masks of attention, has these loops, and can be one task with the products.
+"""
+
+import numpy as np
+from mlir import ir
+from mlir.dialects import linalg, tensor
+
+from ansorc.dialect_passes.graph.rebuild import reshape
+from ansorc.dialect_passes.ir_walk import collect, indexing_maps, iterators, reassociation, segments, shape
+
+NAMED = ("linalg.matmul", "linalg.batch_matmul")
+
+
+def run(module: ir.Module, weights: dict[str, np.ndarray]) -> None:
+    """Rewrite products whose result is expanded at once, in place."""
+    for op in collect(module.operation, "linalg.batch_matmul"):
+        users = [use.owner.operation for use in op.results[0].uses]
+        if len(users) != 1 or users[0].name != "tensor.expand_shape":
+            continue
+        view = users[0]
+        first, *others = reassociation(view)
+        start = op.operands[2].owner
+        if len(first) < 2 or any(len(group) > 1 for group in others) or isinstance(start, ir.Block):
+            continue
+        batch = shape(view.results[0])[: len(first)]
+        if sum(size > 1 for size in batch) < 2 or start.operation.name != "linalg.fill":
+            continue
+        with ir.InsertionPoint(op), op.location:
+            made = _product(op, batch, start.operation.operands[0])
+        view.results[0].replace_all_uses_with(made)
+        view.erase()
+        op.erase()
+
+
+def is_product(op: ir.Operation) -> bool:
+    """Whether an operation multiplies matrices, or as many pairs of them as it has loops before theirs."""
+    if op.name in NAMED:
+        return True
+    if op.name != "linalg.generic" or segments(op) != (2, 1):
+        return False
+    names = [o.operation.name for o in op.regions[0].blocks[0].operations][:-1]
+    kinds = iterators(op)
+    if names != ["arith.mulf", "arith.addf"] or kinds != ["parallel"] * (len(kinds) - 1) + ["reduction"]:
+        return False
+    return len(kinds) > 3 and indexing_maps(op) == _maps(len(kinds) - 3)
+
+
+def _maps(lead: int) -> list[ir.AffineMap]:
+    batch = [ir.AffineDimExpr.get(d) for d in range(lead)]
+    m, n, k = (ir.AffineDimExpr.get(lead + d) for d in range(3))
+    return [ir.AffineMap.get(lead + 3, 0, [*batch, *read]) for read in ((m, k), (k, n), (m, n))]
+
+
+def _product(op: ir.Operation, batch: list[int], start: ir.Value) -> ir.Value:
+    operands = [reshape(value, [*batch, *shape(value)[1:]]) for value in list(op.operands)[:2]]
+    element = ir.RankedTensorType(op.results[0].type).element_type
+    out = linalg.fill(start, outs=[tensor.EmptyOp([*batch, *shape(op.results[0])[1:]], element).result])
+    lead = len(batch)
+    kinds = ["parallel"] * (lead + 2) + ["reduction"]
+    made = ir.Operation.create(
+        "linalg.generic", [out.type], [*operands, out],
+        {
+            "indexing_maps": ir.ArrayAttr.get([ir.AffineMapAttr.get(m) for m in _maps(lead)]),
+            "iterator_types": ir.ArrayAttr.get([ir.Attribute.parse(f"#linalg.iterator_type<{k}>") for k in kinds]),
+            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([2, 1]),
+        },
+        regions=1,
+    )  # fmt: skip
+    op.regions[0].blocks[0].append_to(made.regions[0])
+    return made.results[0]
