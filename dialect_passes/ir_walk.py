@@ -58,6 +58,11 @@ def pad_amounts(pad: ir.Operation) -> tuple[list[int], list[int]]:
     return low, high
 
 
+def permutation(transpose: ir.Operation) -> list[int]:
+    """Return the source's dim that each dim of a linalg.transpose's result is."""
+    return list(ir.DenseI64ArrayAttr(transpose.attributes["permutation"]))
+
+
 def reassociation(view: ir.Operation) -> list[list[int]]:
     """Return which dims of the larger side each dim of the smaller side of a collapse_shape or expand_shape is."""
     groups = ir.ArrayAttr(view.attributes["reassociation"])

@@ -6,6 +6,7 @@ import json
 import statistics
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -133,9 +134,14 @@ class _Arithmetic:
             worker.join()
 
     def tail(self) -> float:
-        """Return the 99th percentile over the median, of calls that are as slow as their slowest thread."""
-        slowest = np.max(self._times, axis=0)
-        return float(np.percentile(slowest, 99) / np.median(slowest))
+        """Return the 99th percentile over the median."""
+        return tail_of(self._times)
+
+
+def tail_of(times: Sequence[Sequence[float]]) -> float:
+    """Return the 99th percentile over the median of calls, [thread][call], that are as slow as their slowest thread."""
+    slowest = np.max(times, axis=0)
+    return float(np.percentile(slowest, 99) / np.median(slowest))
 
 
 def _instances(model: CompiledModel, count: int) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 from mlir import ir
 
 from ansorc.dialect_passes.graph import weights as weights_of
-from ansorc.dialect_passes.ir_walk import body, functions, shape
+from ansorc.dialect_passes.ir_walk import body, functions, permutation, shape
 
 SMALL_BYTES = 1 << 20
 """A result that is larger than its operand is kept only up to this size."""
@@ -31,7 +31,7 @@ def run(module: ir.Module, weights: dict[str, np.ndarray]) -> None:
 
 
 def _transpose(op: ir.Operation, source: np.ndarray) -> np.ndarray:
-    return source.transpose(list(ir.DenseI64ArrayAttr(op.attributes["permutation"])))
+    return source.transpose(permutation(op))
 
 
 def _reshape(op: ir.Operation, source: np.ndarray) -> np.ndarray:

@@ -21,7 +21,16 @@ from mlir.dialects import tensor
 
 from ansorc.dialect_passes.graph.rebuild import rebuilt, reshape, transpose
 from ansorc.dialect_passes.graph.unstack_products import is_product
-from ansorc.dialect_passes.ir_walk import body, functions, indexing_maps, iterators, reassociation, segments, shape
+from ansorc.dialect_passes.ir_walk import (
+    body,
+    functions,
+    indexing_maps,
+    iterators,
+    permutation,
+    reassociation,
+    segments,
+    shape,
+)
 from ansorc.dialect_passes.schedule.dot_product import MOST_USES
 
 Perm = tuple[int, ...]
@@ -48,7 +57,7 @@ def transposed(value: ir.Value) -> tuple[ir.Value, Perm] | None:
     if isinstance(value.owner, ir.Block) or value.owner.operation.name != "linalg.transpose":
         return None
     op = value.owner.operation
-    return op.operands[0], tuple(ir.DenseI64ArrayAttr(op.attributes["permutation"]))
+    return op.operands[0], tuple(permutation(op))
 
 
 def inverse(perm: Sequence[int]) -> Perm:
@@ -57,7 +66,7 @@ def inverse(perm: Sequence[int]) -> Perm:
 
 def _transpose(op: ir.Operation) -> ir.Value | None:
     found = transposed(op.operands[0])
-    perm = tuple(ir.DenseI64ArrayAttr(op.attributes["permutation"]))
+    perm = permutation(op)
     if found is not None:
         source, first = found
         return transpose(source, [first[p] for p in perm])

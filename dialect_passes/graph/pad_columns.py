@@ -26,6 +26,7 @@ from ansorc.dialect_passes.ir_walk import (
     functions,
     indexing_maps,
     iterators,
+    permutation,
     reassociation,
     segments,
     shape,
@@ -180,7 +181,7 @@ class _Padding:
             )
         maker = None if isinstance(value.owner, ir.Block) else value.owner.operation
         if maker is not None and maker.name == "linalg.transpose" and len(list(value.uses)) == 1:
-            order = list(ir.DenseI64ArrayAttr(maker.attributes["permutation"]))
+            order = permutation(maker)
             source = self._padded(maker.operands[0], order[dim], width)
             out = tensor.EmptyOp(wide, kind.element_type).result
             return linalg.transpose(source, outs=[out], permutation=order).results[0]

@@ -14,7 +14,7 @@ from mlir import ir
 
 from ansorc.dialect_passes.graph.move_transposes import transposed
 from ansorc.dialect_passes.graph.rebuild import rebuilt, reshape, transpose
-from ansorc.dialect_passes.ir_walk import body, functions, reassociation, shape
+from ansorc.dialect_passes.ir_walk import body, functions, permutation, reassociation, shape
 
 
 def run(module: ir.Module, weights: dict[str, np.ndarray]) -> None:
@@ -37,10 +37,6 @@ def run(module: ir.Module, weights: dict[str, np.ndarray]) -> None:
                 before.erase()
 
 
-def _permutation(op: ir.Operation) -> list[int]:
-    return list(ir.DenseI64ArrayAttr(op.attributes["permutation"]))
-
-
 def _transposed_pieces(block: ir.Block) -> list[tuple[ir.Value, list[int], list[ir.Operation]]]:
     """Return values of which only pieces are read, all transposed alike, and together no smaller than the value."""
     found: list[tuple[ir.Value, list[int], list[ir.Operation]]] = []
@@ -60,7 +56,7 @@ def _permutation_of_piece(op: ir.Operation) -> list[int]:
     users = [use.owner.operation for use in op.results[0].uses]
     if len(users) != 1 or users[0].name != "linalg.transpose":
         return []
-    return _permutation(users[0]) if len(shape(op.results[0])) == len(shape(op.operands[0])) else []
+    return permutation(users[0]) if len(shape(op.results[0])) == len(shape(op.operands[0])) else []
 
 
 def _cut_from_transposed(source: ir.Value, perm: list[int], pieces: list[ir.Operation]) -> None:
@@ -85,7 +81,7 @@ def _cut_from_transposed(source: ir.Value, perm: list[int], pieces: list[ir.Oper
 def _before_pad(op: ir.Operation, pad: ir.Operation) -> ir.Value | None:
     if pad.name != "tensor.pad" or len(pad.operands) != 1:
         return None
-    perm = _permutation(op)
+    perm = permutation(op)
     amounts = {
         name: ir.DenseI64ArrayAttr.get([list(ir.DenseI64ArrayAttr(pad.attributes[name]))[p] for p in perm])
         for name in ("static_low", "static_high")
@@ -102,5 +98,5 @@ def _before_collapse(op: ir.Operation, collapse: ir.Operation) -> ir.Value | Non
         return None
     source, first = found
     groups = reassociation(collapse)
-    order = [d for p in _permutation(op) for d in groups[p]]
+    order = [d for p in permutation(op) for d in groups[p]]
     return reshape(transpose(source, [first[d] for d in order]), shape(op.results[0]))

@@ -24,6 +24,7 @@ from ansorc.dialect_passes.ir_walk import (
     indexing_maps,
     iterators,
     pad_amounts,
+    permutation,
     reassociation,
     segments,
     shape,
@@ -59,7 +60,7 @@ def _sink_units(op: ir.Operation) -> None:
         return
     wide = [d for d, size in enumerate(sizes) if size != 1]
     rank_of = {e: k for k, e in enumerate(e for e, extent in enumerate(extents) if extent != 1)}
-    order = [wide[rank_of[p]] for p in ir.DenseI64ArrayAttr(op.attributes["permutation"]) if p in rank_of]
+    order = [wide[rank_of[p]] for p in permutation(op) if p in rank_of]
     units = [d for d, size in enumerate(sizes) if size == 1]
     with ir.InsertionPoint(op), op.location:
         result = reshape(transpose(source, [*units, *order]), shape(op.results[0]))

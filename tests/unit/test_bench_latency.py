@@ -11,7 +11,7 @@ import pytest
 from onnx import helper
 from onnx_cases import graph_model
 
-from ansorc.tools.bench_latency import Latency, lines
+from ansorc.tools.bench_latency import Latency, lines, tail_of
 
 pytestmark = pytest.mark.alone
 
@@ -53,6 +53,13 @@ def test_lines_say_how_long_the_tail_is() -> None:
     assert "1.25 times the median, 1.20 for arithmetic alone" in tail
     assert "1.90 times as fast" in threads
     assert "520.0 calls a second; one of 2 threads: 500.0" in instances
+
+
+def test_a_call_is_as_slow_as_its_slowest_thread() -> None:
+    steady, other = [1.0] * 100, [1.0] * 98 + [3.0] * 2
+    assert tail_of([steady, steady]) == pytest.approx(1.0)
+    assert tail_of([steady, other]) == pytest.approx(3.0)
+    assert tail_of([other, other[::-1]]) == pytest.approx(3.0)
 
 
 def test_few_calls_have_no_percentiles(model: Path) -> None:

@@ -79,6 +79,7 @@ def test_the_bound_is_arithmetic_or_the_smallest_level_that_holds_the_data() -> 
     assert LIMITS.least_ms(10**9, 1000) == pytest.approx(10)
     assert LIMITS.least_ms(2000, 20_000) == pytest.approx(0.002)
     assert LIMITS.least_ms(0, 20_000) == pytest.approx(0.002)
+    assert LIMITS.memory_ms(1000) == pytest.approx(1e-3 * 1000 / (1e6 * LEVELS[-1].all_cores) * 1e3)
 
 
 def test_the_table_says_where_nothing_can_link() -> None:

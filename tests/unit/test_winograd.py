@@ -195,6 +195,15 @@ def test_more_weights_than_the_direct_algorithm_have_their_price() -> None:
     assert many.cycles < 0.5 * 56 * 56 * direct
 
 
+def test_large_images_keep_rows_of_tiles_in_cache() -> None:
+    """Three steps exchange all transformed tiles, between cores or through memory; small ones share out weights."""
+    large, small = (space((1,), size, 64 * 56 // size, 64 * 56 // size).choose() for size in (112, 7))
+    assert large is not None
+    assert small is not None
+    assert large.candidate.values["rows"] >= 1
+    assert small.candidate.values["rows"] == 0
+
+
 def test_the_parts_of_an_estimate_bound_it() -> None:
     """The multiplications that are left, at two vectors a cycle, are the least that the ports do."""
     whole, generator = space((1,), 28, 64, 64), random.Random(1)

@@ -6,7 +6,7 @@
 // RUN: not ansorc-opt no-such-file.mlir 2>&1 | FileCheck %s --check-prefix=FILE
 
 // UNKNOWN: 'no-such-pass' does not refer to a registered pass
-// OURS: unknown pass 'ansorc-nothing'; ours are ansorc-fold-constants
+// OURS: unknown pass 'ansorc-nothing'; ours are ansorc-unstack-products, ansorc-fold-constants
 // BRACKETS: brackets do not match
 // OPTION: ansorc-schedule has no option 'cpu'; it has: target, kind, script
 // TARGET: unknown target 'haswel'. Did you mean 'haswell'?
