@@ -76,7 +76,7 @@ def assemble(program: Program, facts: Mapping[str, KernelFacts], default_threads
             arguments.append(Place(0, memory.arena_bytes + used))
             used += -(-size // ALIGNMENT) * ALIGNMENT
         scratch_bytes = max(scratch_bytes, used)
-        steps += [Step(s.name, s.chunks, tuple(arguments)) for s in kernel.sections]
+        steps += [Step(s.name, s.chunks, tuple(arguments), s.columns) for s in kernel.sections]
     arena_bytes = memory.arena_bytes + scratch_bytes
     numbers = host_numbers(arena_bytes, len(steps), default_threads or 0, program.inputs, program.outputs)
     names = host_names(program.name, program.inputs, program.outputs)

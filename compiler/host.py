@@ -26,6 +26,8 @@ class Step:
     function: str
     chunks: int
     arguments: tuple[Place, ...]
+    columns: int = 1
+    """How many chunks read the same input; see `Section`."""
 
 
 def host_ir(steps: Sequence[Step], numbers: Sequence[int], names: bytes) -> str:
@@ -52,11 +54,13 @@ def steps_ir(steps: Sequence[Step], visibility: str = "", clock: int | None = No
         lines += _step(k, step, clock)
     for function, count in declared.items():
         lines.append(f"declare void @{function}({'ptr, ' * count}i64, i64)")
-    rows = ", ".join(f"{{ ptr, i64 }} {{ ptr @ansorc_step_{k}, i64 {s.chunks} }}" for k, s in enumerate(steps))
-    table = f"@ansorc_host_steps = {visibility}constant [{len(steps)} x {{ ptr, i64 }}] [{rows}]"
+    rows = ", ".join(f"{_ROW} {{ ptr @ansorc_step_{k}, i64 {s.chunks}, i64 {s.columns} }}" for k, s in enumerate(steps))
+    table = f"@ansorc_host_steps = {visibility}constant [{len(steps)} x {_ROW}] [{rows}]"
     return "\n".join((table, *lines, ""))
 
 
+_ROW = "{ ptr, i64, i64 }"
+"""`struct ansorc_step`."""
 _NOW = """declare i32 @clock_gettime(i32, ptr)
 define internal i64 @now() {
   %t = alloca { i64, i64 }

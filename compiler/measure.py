@@ -140,7 +140,7 @@ def runnable(text: str, code: TaskCode, target: Target | None = None) -> Runnabl
     target = target or parse_target("native")
     types = types_of_task(text)
     places = tuple(Place(k, 0) for k in range(len(types) + len(code.facts.scratch)))
-    steps = [Step(s.name, s.chunks, places) for s in code.facts.sections]
+    steps = [Step(s.name, s.chunks, places, s.columns) for s in code.facts.sections]
     host = compile_ir(steps_ir(steps), target.triple, target.cpu, target.features, level=0)  # data alone
     linker = linking.find_linker(target.triple, True)
     timer = linking.timer_library(linker, target.triple, read_knobs().cache_dir)

@@ -37,6 +37,8 @@ class Section:
 
     name: str
     chunks: int
+    columns: int = 1
+    """How many chunks read the same input: with R rows of them, numbers r, R + r, 2 R + r, ..."""
 
 
 @dataclass(frozen=True)
@@ -62,5 +64,5 @@ class KernelFacts:
             int(k): Packing(tuple(p["shape"]), tuple(p["order"]), p.get("winograd", 0), p.get("strassen", False))
             for k, p in raw["packings"].items()
         }
-        made = tuple(Section(s["name"], s["chunks"]) for s in raw["sections"])
+        made = tuple(Section(s["name"], s["chunks"], s.get("columns", 1)) for s in raw["sections"])
         return KernelFacts(raw["kind"], packings, made, tuple(raw["scratch"]), raw.get("products", False))

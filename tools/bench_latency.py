@@ -6,8 +6,8 @@ import json
 import statistics
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import click
@@ -16,14 +16,25 @@ import numpy as np
 from ansorc.compiler.target import parse_target
 from ansorc.runtime.module import CompiledModel
 from ansorc.tools.limit_kernels import LimitKernels
-from ansorc.tools.measure import Array, OtherLoad, interleave, processor, random_inputs, seconds
+from ansorc.tools.limits import empty_step
+from ansorc.tools.measure import (
+    PAUSE_SECONDS,
+    WARM_UP_RUNS,
+    Array,
+    OtherLoad,
+    interleave,
+    processor,
+    random_inputs,
+    seconds,
+)
+from ansorc.tools.network_engines import ENGINES, Run, prepared, require
 from ansorc.tools.networks import NetworkFile
 
 CALLS, WARM_UP_CALLS = 10_000, 20
 THROUGHPUT_SECONDS = 3.0
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 BLOCK_CALLS = 100
-"""Calls of the model between two blocks of arithmetic."""
+"""Calls of an engine before the next one's turn."""
 ARITHMETIC_CALLS = 25
 SCRATCH_BYTES = 1 << 14
 
@@ -45,11 +56,10 @@ class Latency:
     """What other processes kept busy meanwhile."""
     arithmetic_tail: float
     """The `tail` of arithmetic in registers alone that takes as long, on as many threads, in turn with the calls."""
-
-    @property
-    def tail(self) -> float:
-        """How much longer than the median one call of a hundred takes."""
-        return self.percentiles_ms["99"] / self.percentiles_ms["50"]
+    step_ns: float | None
+    """Of an empty parallel step, afterwards: how far apart the cores lie."""
+    peers_ms: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, dict[str, float]])
+    """The percentiles of other runtimes, in turn with the calls."""
 
     @property
     def speed_up(self) -> float:
@@ -62,15 +72,20 @@ class Latency:
 @click.option("--calls", default=CALLS, show_default=True, type=click.IntRange(min=100), help="Calls that are timed.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of a call [default: all cores].")
 @click.option("--records", metavar="FILE", help="Compile with the best schedules of these records.")
+@click.option("--peer", "peers", multiple=True, type=click.Choice(list(ENGINES)), help="Repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def latency(model: Path, calls: int, threads: int | None, records: str | None, as_json: bool) -> None:
+def latency(
+    model: Path, calls: int, threads: int | None, records: str | None, peers: tuple[str, ...], as_json: bool
+) -> None:
     """Call MODEL, an ONNX file, a network's name or a compiled library, many times: percentiles, and throughput.
 
-    Throughput is that of several instances in one process, each on one thread, beside one that uses all.
+    Other runtimes have their turns between a hundred calls and the next. Throughput is that of several instances in one
+    process, each on one thread, beside one that uses all.
     """
+    require(peers)
     if model.suffix == ".so":
-        if records is not None:
-            raise click.UsageError(f"--records: {model} is compiled already; give its ONNX file")
+        for option in [name for name, given in (("--records", records), ("--peer", peers)) if given]:
+            raise click.UsageError(f"{option}: {model} is compiled already; give its ONNX file")
         compiled = CompiledModel(model)
     else:
         from ansorc.compiler.driver import compile_model
@@ -79,23 +94,29 @@ def latency(model: Path, calls: int, threads: int | None, records: str | None, a
         compiled = compile_model(model, Options(records=records))
     if threads is not None:
         compiled.set_threads(threads)
-    measured = measure(model.stem, compiled, calls)
+    inputs = random_inputs(compiled)
+    runs = {name: prepared(name, model, inputs, compiled.threads) for name in peers}
+    measured = measure(model.stem, compiled, calls, runs)
     click.echo(json.dumps(asdict(measured)) if as_json else "\n".join([processor(), *lines(measured)]))
 
 
-def measure(name: str, model: CompiledModel, calls: int) -> Latency:
+def measure(name: str, model: CompiledModel, calls: int, peers: Mapping[str, Run] | None = None) -> Latency:
     """Time calls of a model with random inputs, on its number of threads; then on one, and as several instances."""
     inputs, threads, load = random_inputs(model), model.threads, OtherLoad()
-    for _ in range(WARM_UP_CALLS):
-        model.run(inputs)
-    times: list[float] = []
-    arithmetic = _Arithmetic(
-        threads, statistics.median(seconds(lambda: model.run(inputs)) for _ in range(WARM_UP_CALLS))
-    )
-    while len(times) < calls:
-        times += [seconds(lambda: model.run(inputs)) for _ in range(min(BLOCK_CALLS, calls - len(times)))]
+    peers = peers or {}
+    runs = [lambda: model.run(inputs), *peers.values()]
+    wanted, *_ = [statistics.median(seconds(run) for _ in range(WARM_UP_CALLS)) for run in runs]
+    arithmetic = _Arithmetic(threads, wanted)
+    times: list[list[float]] = [[] for _ in runs]
+    while len(times[0]) < calls:
+        for run, mine in zip(runs, times, strict=True):
+            _wait_for_peers(peers)
+            for _ in range(WARM_UP_RUNS):
+                run()
+            mine += [seconds(run) for _ in range(min(BLOCK_CALLS, calls - len(mine)))]
+        _wait_for_peers(peers)
         arithmetic.call(ARITHMETIC_CALLS)
-    percentiles = {f"{p:g}": 1e3 * float(np.percentile(times, p)) for p in PERCENTILES}
+    ours, *others = ({f"{p:g}": 1e3 * float(np.percentile(t, p)) for p in PERCENTILES} for t in times)
 
     def on(count: int) -> None:
         if model.threads != count:
@@ -106,7 +127,15 @@ def measure(name: str, model: CompiledModel, calls: int) -> Latency:
     model.set_threads(1)
     rate = _instances(model, threads)
     model.set_threads(threads)
-    return Latency(name, threads, calls, percentiles, alone, together, rate, load.cores(), arithmetic.tail())
+    return Latency(
+        name, threads, calls, ours, alone, together, rate, load.cores(), arithmetic.tail(), empty_step(threads),
+        dict(zip(peers, others, strict=True)),
+    )  # fmt: skip
+
+
+def _wait_for_peers(peers: Mapping[str, Run]) -> None:
+    if peers:
+        time.sleep(PAUSE_SECONDS)  # their threads spin for a while after a run
 
 
 class _Arithmetic:
@@ -125,7 +154,8 @@ class _Arithmetic:
         """Time so many calls on every thread at once."""
 
         def work(scratch: Array, times: list[float]) -> None:
-            times.extend(seconds(lambda: self._kernels.fma(scratch, self._repeats)) for _ in range(count))
+            found = [seconds(lambda: self._kernels.fma(scratch, self._repeats)) for _ in range(WARM_UP_RUNS + count)]
+            times += found[WARM_UP_RUNS:]
 
         workers = [threading.Thread(target=work, args=pair) for pair in zip(self._scratch, self._times, strict=True)]
         for worker in workers:
@@ -170,16 +200,27 @@ def _instances(model: CompiledModel, count: int) -> float:
     return sum(done) / (time.perf_counter() - start)
 
 
+def tail(percentiles: Mapping[str, float]) -> float:
+    """Return how much longer than the median one call of a hundred takes."""
+    return percentiles["99"] / percentiles["50"]
+
+
 def lines(measured: Latency) -> list[str]:
     """Return what was measured, a line for each question."""
-    p = measured.percentiles_ms
-    times = ", ".join(f"p{name} {ms:.3f}" for name, ms in p.items() if name != "50")
+    network, ours, threads = measured.network, measured.percentiles_ms, measured.threads
     return [
-        f"{measured.network}, {measured.calls} calls, {measured.threads} threads: median {p['50']:.3f} ms, {times} ms",
-        f"p99 is {measured.tail:.2f} times the median, {measured.arithmetic_tail:.2f} for arithmetic alone that takes "
-        f"as long; others kept {measured.other_cores:.2f} cores busy",
-        f"one thread {measured.one_thread_ms:.3f} ms, {measured.threads} threads {measured.all_threads_ms:.3f} ms: "
+        f"{network}, {measured.calls} calls, {threads} threads: {_line(ours)}",
+        *(f"{peer}: {_line(percentiles)}" for peer, percentiles in measured.peers_ms.items()),
+        f"arithmetic alone that takes as long: p99 {measured.arithmetic_tail:.2f} times the median; "
+        f"an empty parallel step takes {measured.step_ns or 0:.0f} ns; "
+        f"others kept {measured.other_cores:.2f} cores busy",
+        f"one thread {measured.one_thread_ms:.3f} ms, {threads} threads {measured.all_threads_ms:.3f} ms: "
         f"{measured.speed_up:.2f} times as fast",
-        f"{measured.threads} instances of one thread: {measured.instances_a_second:.1f} calls a second; "
-        f"one of {measured.threads} threads: {1e3 / measured.all_threads_ms:.1f}",
+        f"{threads} instances of one thread: {measured.instances_a_second:.1f} calls a second; "
+        f"one of {threads} threads: {1e3 / measured.all_threads_ms:.1f}",
     ]
+
+
+def _line(percentiles: Mapping[str, float]) -> str:
+    times = ", ".join(f"p{name} {ms:.3f}" for name, ms in percentiles.items() if name != "50")
+    return f"median {percentiles['50']:.3f} ms, {times} ms; p99 {tail(percentiles):.2f} times the median"

@@ -21,8 +21,8 @@ import click
 import numpy as np
 
 from ansorc.runtime.module import CompiledModel
-from ansorc.tools.measure import missing, processor, random_inputs
-from ansorc.tools.network_engines import ENGINES, PACKAGES, Run
+from ansorc.tools.measure import processor, random_inputs
+from ansorc.tools.network_engines import ENGINES, PACKAGES, Run, require
 from ansorc.tools.networks import NetworkFile
 
 OURS, PEERS = "ansorc", ("onnxruntime", "openvino")
@@ -54,9 +54,7 @@ class Memory:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def memory(model: Path, peers: tuple[str, ...], threads: int, records: str | None, as_json: bool) -> None:
     """Load MODEL, an ONNX file or the name of a network, into each engine in a process of its own, and run it."""
-    for package in {PACKAGES[peer] for peer in peers}:
-        if missing(package):
-            raise click.BadParameter(f"{package} is missing: pip install 'ansorc[bench]'", param_hint="--peer")
+    require(peers)
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "model.so"
         flags = ["--records", records] if records is not None else []

@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 
 from ansorc.runtime.module import CompiledModel
+from ansorc.tools.limits import empty_step
 from ansorc.tools.measure import (
     OtherLoad,
     geometric_mean,
@@ -27,7 +28,7 @@ from ansorc.tools.measure import (
     random_inputs,
     relative_error,
 )
-from ansorc.tools.network_engines import ENGINES, PACKAGES, Run
+from ansorc.tools.network_engines import ENGINES, prepared, require
 from ansorc.tools.networks import network_file
 
 SAMPLE_SECONDS = 0.02
@@ -61,6 +62,8 @@ class NetworkFigures:
     load_ms: float
     busy_cores: float
     """What other processes used meanwhile."""
+    step_ns: float | None
+    """Of an empty parallel step, afterwards: how far apart the cores lie."""
 
 
 @click.command()
@@ -90,9 +93,7 @@ def networks(
     Inputs are standard normal numbers, and 0 or 1 for integers. Runs of all engines alternate:
     a pause, two untimed runs, eight timed ones, five times; the figures are medians.
     """
-    for package in {PACKAGES[peer] for peer in (REFERENCE, *peers)}:
-        if missing(package):
-            raise click.BadParameter(f"{package} is missing: pip install 'ansorc[bench]'", param_hint="--peer")
+    require((REFERENCE, *peers))
     if picture is not None and missing("matplotlib"):
         raise click.BadParameter("needs matplotlib: pip install 'ansorc[bench]'", param_hint="--picture")
     models = (*models, *(network_file(name, batch) for name in names for batch in batches or (1,)))
@@ -121,7 +122,7 @@ def heading(peers: Sequence[str], width: int) -> str:
     columns = " ".join(f"{f'{p} ms':>{max(8, len(p) + 3)}}" for p in ("ours", *peers))
     return (
         f"{'network':{width}} {'batch':>5} {'error':>8} {columns} {'speed-up':>8} {'cold s':>7} {'cached s':>9}"
-        f" {'peak MB':>8} {'onnx MB':>8} {'lib MB':>7} {'load ms':>8}"
+        f" {'peak MB':>8} {'onnx MB':>8} {'lib MB':>7} {'load ms':>8} {'step ns':>8}"
     )
 
 
@@ -131,7 +132,8 @@ def line(f: NetworkFigures, width: int) -> str:
     disturbed = f"  disturbed: others kept {f.busy_cores:.1f} cores busy" if f.busy_cores > BUSY else ""
     return (
         f"{f.network:{width}} {f.batch:>5} {f.error:>8.1e} {columns} {f.speedup:>8.2f} {f.cold_s:>7.1f}"
-        f" {f.cached_s:>9.1f} {f.peak_mb:>8.0f} {f.model_mb:>8.1f} {f.library_mb:>7.1f} {f.load_ms:>8.2f}{disturbed}"
+        f" {f.cached_s:>9.1f} {f.peak_mb:>8.0f} {f.model_mb:>8.1f} {f.library_mb:>7.1f} {f.load_ms:>8.2f}"
+        f" {f.step_ns or 0:>8.0f}{disturbed}"
     )
 
 
@@ -155,7 +157,7 @@ def measure_network(
         ours.set_threads(threads)
         inputs = random_inputs(ours)
         results = ours.run(inputs)
-        runs = {name: _prepared(name, model, inputs, threads) for name in dict.fromkeys((REFERENCE, *peers))}
+        runs = {name: prepared(name, model, inputs, threads) for name in dict.fromkeys((REFERENCE, *peers))}
         expected = [np.asarray(x) for x in runs[REFERENCE]()]
         error = _error(list(results.values()), expected)
         for name in (n for n in peers if (off := _error(runs[n](), expected)) > DIFFERENT):
@@ -167,15 +169,8 @@ def measure_network(
         return NetworkFigures(
             model.name.split(".")[0], batch, error, ours_ms, peers_ms,
             min(times) / ours_ms, cold, cached, peak / MEGABYTE, model.stat().st_size / MEGABYTE,
-            library.stat().st_size / MEGABYTE, 1e3 * load, load_of_others.cores(),
+            library.stat().st_size / MEGABYTE, 1e3 * load, load_of_others.cores(), empty_step(threads),
         )  # fmt: skip
-
-
-def _prepared(engine: str, model: Path, inputs: Mapping[str, Any], threads: int) -> Run:
-    try:
-        return ENGINES[engine](model, inputs, threads)
-    except Exception as error:  # whatever another engine raises
-        raise click.ClickException(f"{engine} cannot run {model}: {type(error).__name__}: {error}") from error
 
 
 def _error(found: Sequence[Any], expected: Sequence[Any]) -> float:

@@ -144,13 +144,15 @@ def profile_network(source: Program, options: Options, runs: int = RUNS) -> Netw
         figures(c.task, ns / 1e6, share)
         for c, ns, share in zip(assembly.memory.calls, took.tolist(), shares.tolist(), strict=True)
     )
-    whole = [float(r[:, 1].max() - r[:, 0].min()) for r in rows]
-    between = statistics.median(w - float((r[:, 1] - r[:, 0]).sum()) for w, r in zip(whole, rows, strict=True))
+    whole_ms = float(np.median(ended.max(axis=1) - began.min(axis=1))) / 1e6
+    between_ms = between(began, ended) / 1e6
     said = f"FMA {limits.fma_all_cores:.0f} GFLOP/s, memory {limits.levels[-1].all_cores:.0f} GB/s, {threads} threads"
-    whole_ms = statistics.median(whole) / 1e6
-    return NetworkProfile(
-        source.name, threads, calls, whole_ms, 1e3 * statistics.median(totals), between / 1e6, said
-    )  # fmt: skip
+    return NetworkProfile(source.name, threads, calls, whole_ms, 1e3 * statistics.median(totals), between_ms, said)
+
+
+def between(began: Array, ended: Array) -> float:
+    """Return what of a run is in none of its calls, the median over runs; [run][call]."""
+    return float(np.median(ended.max(axis=1) - began.min(axis=1) - (ended - began).sum(axis=1)))
 
 
 def lines(measured: NetworkProfile, *, by_time: bool = False) -> list[str]:

@@ -223,13 +223,13 @@ STEP_SOURCE = """
 static void nothing(void *const *bases, int64_t lo, int64_t hi) { (void)bases, (void)lo, (void)hi; }
 __attribute__((visibility("default"))) void ansorc_empty_steps(int count, int threads) {
   struct ansorc_step steps[STEPS];
-  for (int k = 0; k < count; k++) steps[k] = (struct ansorc_step){nothing, threads * 4};
+  for (int k = 0; k < count; k++) steps[k] = (struct ansorc_step){nothing, threads * 4, 1};
   ansorc_pool_run(steps, count, (void *const *)0, threads);
 }
 """.replace("STEPS", str(STEPS))
 
 
-def empty_step(threads: int, duration: float, repeats: int) -> float | None:
+def empty_step(threads: int, duration: float = DURATION, repeats: int = REPEATS) -> float | None:
     """Return nanoseconds of an empty parallel step on `threads` threads; None where nothing can link."""
     triple, cache_dir = linking.host_triple(), read_knobs().cache_dir
     with tempfile.TemporaryDirectory(prefix="ansorc-") as folder:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 from numpy.typing import NDArray
 
-from ansorc.tools.measure import interleave
+from ansorc.tools.measure import interleave, missing
 
 Array = NDArray[Any]
 Run = Callable[[], Sequence[Any]]
@@ -56,6 +57,21 @@ PACKAGES: Mapping[str, str] = {
     "inductor": "torch",
 }
 """What they need."""
+
+
+def require(engines: Iterable[str]) -> None:
+    """Raise BadParameter where an engine is not installed."""
+    for package in {PACKAGES[name] for name in engines}:
+        if missing(package):
+            raise click.BadParameter(f"{package} is missing: pip install 'ansorc[bench]'", param_hint="--peer")
+
+
+def prepared(engine: str, model: Path, inputs: Mapping[str, Array], threads: int) -> Run:
+    """Let an engine read an ONNX file; raises ClickException where it cannot."""
+    try:
+        return ENGINES[engine](model, inputs, threads)
+    except Exception as error:  # whatever another engine raises
+        raise click.ClickException(f"{engine} cannot run {model}: {type(error).__name__}: {error}") from error
 
 
 def _eager(model: Path, inputs: Mapping[str, Array], threads: int, last: bool, *, compiled: bool = False) -> Run:

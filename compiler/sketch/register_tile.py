@@ -11,7 +11,7 @@ from math import prod
 
 from mlir import ir
 
-from ansorc.compiler.sketch import analytic, default_tile, tile_properties
+from ansorc.compiler.sketch import analytic, default_tile, shared_rows, tile_properties
 from ansorc.compiler.sketch.candidate import Candidate, Sketch
 from ansorc.compiler.sketch.decisions import space
 from ansorc.compiler.sketch.kind import Choice, Decision, Kind, Values
@@ -20,7 +20,7 @@ from ansorc.compiler.sketch.properties import Properties
 from ansorc.compiler.sketch.steps import Accumulate, Block, Columns, Pack, Pad, Parallel, Peel, Reduce, Script, Walk
 from ansorc.dialect_passes.ir_walk import collect, indexing_maps, shape
 from ansorc.dialect_passes.kernel_facts import Packing
-from ansorc.dialect_passes.lower import prefetch, streaming
+from ansorc.dialect_passes.lower import prefetch, sections, streaming
 from ansorc.dialect_passes.schedule import block_channels, border, columns, pack_operand, skip_taps
 from ansorc.dialect_passes.schedule.block_channels import CannotBlock
 from ansorc.dialect_passes.schedule.machine import Machine
@@ -98,6 +98,8 @@ class RegisterTile(Kind[LoopNest]):
             for name, op in (("root", task.root), ("anchor", task.anchor), ("fill", task.fill)):
                 if op is not None:
                     op.attributes[f"ansorc.{name}"] = ir.UnitAttr.get()
+            if (cut := shared_rows.chunk_columns(self.describe(function), values)) > 1:
+                function.attributes[sections.COLUMNS] = ir.IntegerAttr.get(ir.IntegerType.get_signless(64), cut)
             if values.get("stream"):
                 function.attributes[streaming.MARK] = ir.UnitAttr.get()
         if task.anchor is not None:

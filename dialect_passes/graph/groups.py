@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 
 from mlir import ir
 
-from ansorc.dialect_passes.ir_walk import indexing_maps, iterators, reassociation
+from ansorc.dialect_passes.ir_walk import indexing_maps, iterators, reassociation, segments
 
 SHADOWS = ("arith.constant", "tensor.empty", "linalg.fill")
 """Operations without inputs of their own: every task that needs one gets a copy."""
 VIEWS = ("tensor.expand_shape", "tensor.collapse_shape")
+PRODUCTS = ("linalg.matmul", "linalg.batch_matmul")
 
 
 @dataclass
@@ -33,6 +34,26 @@ def is_anchor(op: ir.Operation) -> bool:
     return op.name.startswith("linalg.") and op.name not in (
         "linalg.transpose", "linalg.copy", "linalg.fill", "linalg.broadcast",
     )  # fmt: skip
+
+
+def is_product(op: ir.Operation) -> bool:
+    """Whether an operation multiplies matrices, or as many pairs of them as it has loops before theirs."""
+    if op.name in PRODUCTS:
+        return True
+    if op.name != "linalg.generic" or segments(op) != (2, 1):
+        return False
+    names = [o.operation.name for o in op.regions[0].blocks[0].operations][:-1]
+    kinds = iterators(op)
+    if names != ["arith.mulf", "arith.addf"] or kinds != ["parallel"] * (len(kinds) - 1) + ["reduction"]:
+        return False
+    return len(kinds) > 3 and indexing_maps(op) == product_maps(len(kinds) - 3)
+
+
+def product_maps(lead: int) -> list[ir.AffineMap]:
+    """Return what products of matrices read and write, if `lead` loops before theirs choose the matrices."""
+    batch = [ir.AffineDimExpr.get(d) for d in range(lead)]
+    m, n, k = (ir.AffineDimExpr.get(lead + d) for d in range(3))
+    return [ir.AffineMap.get(lead + 3, 0, [*batch, *read]) for read in ((m, k), (k, n), (m, n))]
 
 
 def before_collapse(value: ir.Value) -> ir.Value:

@@ -14,8 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from mlir import ir
 
-from ansorc.dialect_passes.graph.groups import Group, is_anchor
-from ansorc.dialect_passes.graph.unstack_products import is_product
+from ansorc.dialect_passes.graph.groups import Group, is_anchor, is_product
 from ansorc.dialect_passes.ir_walk import shape
 
 

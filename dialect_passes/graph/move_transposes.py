@@ -19,8 +19,8 @@ import numpy as np
 from mlir import ir
 from mlir.dialects import tensor
 
-from ansorc.dialect_passes.graph.rebuild import rebuilt, reshape, transpose
-from ansorc.dialect_passes.graph.unstack_products import is_product
+from ansorc.dialect_passes.graph.groups import is_product, product_maps
+from ansorc.dialect_passes.graph.rebuild import generic_product, rebuilt, reshape, transpose
 from ansorc.dialect_passes.ir_walk import (
     body,
     functions,
@@ -126,23 +126,10 @@ def _product(op: ir.Operation) -> ir.Value | None:
     floats = isinstance(ir.RankedTensorType(op.results[0].type).element_type, ir.FloatType)
     if perm[-2] != len(perm) - 1 or rows > MOST_USES or inner % LANES or not floats:
         return None
-    lead = len(perm) - 2
-    m, n, k = (ir.AffineDimExpr.get(lead + d) for d in range(3))
-    batch = [ir.AffineDimExpr.get(d) for d in range(lead)]
-    right = [*batch, k, n]
-    kinds = [ir.Attribute.parse(f"#linalg.iterator_type<{k}>") for k in [*["parallel"] * (lead + 2), "reduction"]]
-    maps = [[*batch, m, k], [right[b] for b in inverse(perm)], [*batch, m, n]]
-    new = ir.Operation.create(
-        "linalg.generic", [op.results[0].type], [op.operands[0], source, op.operands[2]],
-        {
-            "indexing_maps": ir.ArrayAttr.get([ir.AffineMapAttr.get(ir.AffineMap.get(lead + 3, 0, r)) for r in maps]),
-            "iterator_types": ir.ArrayAttr.get(kinds),
-            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([2, 1]),
-        },
-        regions=1,
-    )  # fmt: skip
-    op.regions[0].blocks[0].append_to(new.regions[0])
-    return new.results[0]
+    left, right, out = product_maps(len(perm) - 2)
+    results = list(right.results)
+    read = ir.AffineMap.get(right.n_dims, 0, [results[b] for b in inverse(perm)])
+    return generic_product(op, [op.operands[0], source, op.operands[2]], [left, read, out])
 
 
 def _read_sources(op: ir.Operation, found: dict[int, tuple[ir.Value, Perm]]) -> ir.Value:

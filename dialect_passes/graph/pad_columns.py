@@ -17,9 +17,9 @@ from mlir import ir
 from mlir.dialects import arith, linalg, tensor
 
 from ansorc.dialect_passes.graph import weights as weights_of
+from ansorc.dialect_passes.graph.groups import is_product
 from ansorc.dialect_passes.graph.pad_channels import ENOUGH, padded
 from ansorc.dialect_passes.graph.rebuild import rebuilt
-from ansorc.dialect_passes.graph.unstack_products import is_product
 from ansorc.dialect_passes.ir_walk import (
     body,
     collect,

@@ -29,6 +29,22 @@ def rebuilt(
     return new.results[0]
 
 
+def generic_product(op: ir.Operation, operands: Sequence[ir.Value], maps: Sequence[ir.AffineMap]) -> ir.Value:
+    """Create a product of matrices as a generic that reads a, b and its init by `maps`; the body is moved into it."""
+    kinds = ["parallel"] * (maps[0].n_dims - 1) + ["reduction"]
+    made = ir.Operation.create(
+        "linalg.generic", [operands[-1].type], list(operands),
+        {
+            "indexing_maps": ir.ArrayAttr.get([ir.AffineMapAttr.get(m) for m in maps]),
+            "iterator_types": ir.ArrayAttr.get([ir.Attribute.parse(f"#linalg.iterator_type<{k}>") for k in kinds]),
+            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([2, 1]),
+        },
+        regions=1,
+    )  # fmt: skip
+    op.regions[0].blocks[0].append_to(made.regions[0])
+    return made.results[0]
+
+
 def transpose(value: ir.Value, perm: Sequence[int]) -> ir.Value:
     """Transpose; nothing for the identity, a reshape where only unit dims move."""
     kind = ir.RankedTensorType(value.type)

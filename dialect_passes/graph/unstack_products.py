@@ -11,10 +11,9 @@ import numpy as np
 from mlir import ir
 from mlir.dialects import linalg, tensor
 
-from ansorc.dialect_passes.graph.rebuild import reshape
-from ansorc.dialect_passes.ir_walk import collect, indexing_maps, iterators, reassociation, segments, shape
-
-NAMED = ("linalg.matmul", "linalg.batch_matmul")
+from ansorc.dialect_passes.graph.groups import product_maps
+from ansorc.dialect_passes.graph.rebuild import generic_product, reshape
+from ansorc.dialect_passes.ir_walk import collect, reassociation, shape
 
 
 def run(module: ir.Module, weights: dict[str, np.ndarray]) -> None:
@@ -38,39 +37,8 @@ def run(module: ir.Module, weights: dict[str, np.ndarray]) -> None:
         op.erase()
 
 
-def is_product(op: ir.Operation) -> bool:
-    """Whether an operation multiplies matrices, or as many pairs of them as it has loops before theirs."""
-    if op.name in NAMED:
-        return True
-    if op.name != "linalg.generic" or segments(op) != (2, 1):
-        return False
-    names = [o.operation.name for o in op.regions[0].blocks[0].operations][:-1]
-    kinds = iterators(op)
-    if names != ["arith.mulf", "arith.addf"] or kinds != ["parallel"] * (len(kinds) - 1) + ["reduction"]:
-        return False
-    return len(kinds) > 3 and indexing_maps(op) == _maps(len(kinds) - 3)
-
-
-def _maps(lead: int) -> list[ir.AffineMap]:
-    batch = [ir.AffineDimExpr.get(d) for d in range(lead)]
-    m, n, k = (ir.AffineDimExpr.get(lead + d) for d in range(3))
-    return [ir.AffineMap.get(lead + 3, 0, [*batch, *read]) for read in ((m, k), (k, n), (m, n))]
-
-
 def _product(op: ir.Operation, batch: list[int], start: ir.Value) -> ir.Value:
     operands = [reshape(value, [*batch, *shape(value)[1:]]) for value in list(op.operands)[:2]]
     element = ir.RankedTensorType(op.results[0].type).element_type
     out = linalg.fill(start, outs=[tensor.EmptyOp([*batch, *shape(op.results[0])[1:]], element).result])
-    lead = len(batch)
-    kinds = ["parallel"] * (lead + 2) + ["reduction"]
-    made = ir.Operation.create(
-        "linalg.generic", [out.type], [*operands, out],
-        {
-            "indexing_maps": ir.ArrayAttr.get([ir.AffineMapAttr.get(m) for m in _maps(lead)]),
-            "iterator_types": ir.ArrayAttr.get([ir.Attribute.parse(f"#linalg.iterator_type<{k}>") for k in kinds]),
-            "operandSegmentSizes": ir.DenseI32ArrayAttr.get([2, 1]),
-        },
-        regions=1,
-    )  # fmt: skip
-    op.regions[0].blocks[0].append_to(made.regions[0])
-    return made.results[0]
+    return generic_product(op, [*operands, out], product_maps(len(batch)))

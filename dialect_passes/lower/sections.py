@@ -38,6 +38,8 @@ PURE = (
 """Operations (by prefix) that every section may have a copy of, where all that they are computed from is such, too."""
 
 
+COLUMNS = "ansorc.columns"
+"""Of a function: how many chunks of its parallel loop read the same input, where its first dim is cut into so many."""
 WRITES = ("vector.transfer_write", "vector.store", "vector.scatter", "vector.maskedstore")
 
 
@@ -57,13 +59,18 @@ def run(module: ir.Module) -> SectionedTask:
     scratch = _scratch_arguments(function)
     groups = _group(function)
     name = ir.StringAttr(function.attributes["sym_name"]).value
+    columns = 1
+    if COLUMNS in function.attributes:
+        columns = ir.IntegerAttr(function.attributes[COLUMNS]).value
+        del function.attributes[COLUMNS]
     sections: list[Section] = []
     for k in range(len(groups)):
         clone = function.clone(ir.InsertionPoint(function))
         clone.attributes["sym_name"] = ir.StringAttr.get(f"{name}_s{k}")
         if "sym_visibility" in clone.attributes:
             del clone.attributes["sym_visibility"]
-        sections.append(Section(f"{name}_s{k}", _keep_only(clone, k, read_only)))
+        extents = _keep_only(clone, k, read_only)
+        sections.append(Section(f"{name}_s{k}", prod(extents), columns if extents[:1] == [columns] else 1))
     function.erase()
     return SectionedTask(tuple(sections), scratch)
 
@@ -140,7 +147,7 @@ def _group(function: ir.Operation) -> list[list[int]]:
     return groups
 
 
-def _keep_only(function: ir.Operation, index: int, read_only: set[int]) -> int:
+def _keep_only(function: ir.Operation, index: int, read_only: set[int]) -> list[int]:
     groups = _group(function)
     operations = [o.operation for o in body(function).operations]
     kept = [operations[p] for p in groups[index]]
@@ -159,11 +166,11 @@ def _keep_only(function: ir.Operation, index: int, read_only: set[int]) -> int:
     with function.location:
         lo = block.add_argument(ir.IndexType.get(), function.location)
         hi = block.add_argument(ir.IndexType.get(), function.location)
-    chunks = _chunk_loop(kept[0], lo, hi) if kept[0].name == "scf.forall" else 1
+    extents = _chunk_loop(kept[0], lo, hi) if kept[0].name == "scf.forall" else []
     _allocate_on_stack(function)
     kind = ir.FunctionType.get([a.type for a in block.arguments], [])
     function.attributes["function_type"] = ir.TypeAttr.get(kind)
-    return chunks
+    return extents
 
 
 def _computed_anywhere(op: ir.Operation, unchanged: list[ir.Value]) -> bool:
@@ -192,7 +199,7 @@ def _allocate_on_stack(function: ir.Operation) -> None:
         op.erase()
 
 
-def _chunk_loop(forall: ir.Operation, lo: ir.Value, hi: ir.Value) -> int:
+def _chunk_loop(forall: ir.Operation, lo: ir.Value, hi: ir.Value) -> list[int]:
     names = ("staticLowerBound", "staticUpperBound", "staticStep")
     lower, upper, step = (list(ir.DenseI64ArrayAttr(forall.attributes[n])) for n in names)
     extents = [-(-(u - low) // s) for low, u, s in zip(lower, upper, step, strict=True)]
@@ -228,4 +235,4 @@ def _chunk_loop(forall: ir.Operation, lo: ir.Value, hi: ir.Value) -> int:
         if op.name != "scf.forall.in_parallel":
             op.move_before(terminator)
     forall.erase()
-    return prod(extents)
+    return extents

@@ -25,10 +25,12 @@ enum {
 /* Computes chunks [lo, hi) of a step; bases = {arena, weights, inputs..., outputs...}. */
 typedef void (*ansorc_step_fn)(void *const *bases, int64_t lo, int64_t hi);
 
-/* Chunks of one step are independent of each other; steps run in order. */
+/* Chunks of one step are independent of each other; steps run in order. They are numbered column by column: chunk
+ * column * rows + row, where those of a row read the same input. */
 struct ansorc_step {
   ansorc_step_fn call;
   int64_t chunks;
+  int64_t columns; /* divides chunks; 1 where nothing is known */
 };
 
 extern ANSORC_HIDDEN const int64_t ansorc_host_numbers[];

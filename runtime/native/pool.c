@@ -151,8 +151,22 @@ static void barrier(const struct region *region) {
   if (slept && region->caller_core >= 0) leave_core(atomic_load(&pool.opener_core));
 }
 
-/* Every thread has a share of neighbouring chunks, the same in steps of equal extents: what it wrote in one step, it
- * finds in its own cache in the next. Late or slow threads are evened out by those that are done with theirs. */
+/* Call chunks [lo, hi) of the share [start, end). A share goes row by row, and is computed column by column: what all
+ * chunks of a column read again and again, such as weights, stays in the cache meanwhile. */
+static void call_chunks(const struct ansorc_step *step, void *const *bases, int64_t start, int64_t end, int64_t lo,
+                        int64_t hi) {
+  int64_t columns = step->columns, rows = step->chunks / columns, before = 0;
+  for (int64_t column = 0; column < columns && before < hi; column++) {
+    int64_t first = (start - column + columns - 1) / columns, count = (end - column + columns - 1) / columns - first;
+    int64_t from = lo > before ? lo - before : 0, to = hi - before < count ? hi - before : count;
+    if (from < to) step->call(bases, column * rows + first + from, column * rows + first + to);
+    before += count;
+  }
+}
+
+/* Every thread has a share of neighbouring chunks, rows first, the same in steps of equal extents: what it wrote in one
+ * step, it finds in its own cache in the next. That counts most where the cores share no cache, and a line that both
+ * have read is slow to write. Late or slow threads are evened out by those that are done with theirs. */
 static void run_chunks(const struct ansorc_step *step, const struct region *region, int index) {
   int threads = region->threads, victims = threads < VICTIMS ? threads : VICTIMS;
   for (int k = 0; k < victims; k++) {
@@ -164,7 +178,7 @@ static void run_chunks(const struct ansorc_step *step, const struct region *regi
     while (atomic_load_explicit(taken, memory_order_relaxed) < end - start) {
       int64_t lo = start + atomic_fetch_add_explicit(taken, block, memory_order_relaxed);
       if (lo >= end) break;
-      step->call(region->bases, lo, end - lo > block ? lo + block : end);
+      call_chunks(step, region->bases, start, end, lo - start, (end - lo > block ? lo + block : end) - start);
     }
   }
 }

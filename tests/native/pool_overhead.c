@@ -19,7 +19,7 @@ int main(int count, char **arguments) {
   int threads = count > 1 ? atoi(arguments[1]) : ansorc_pool_cores();
   static struct ansorc_step steps[STEPS];
   static double times[REPEATS];
-  for (int k = 0; k < STEPS; k++) steps[k] = (struct ansorc_step){nothing, threads * 4};
+  for (int k = 0; k < STEPS; k++) steps[k] = (struct ansorc_step){nothing, threads * 4, 1};
   for (int k = 0; k < REPEATS; k++) {
     struct timespec a, b;
     clock_gettime(CLOCK_MONOTONIC, &a);

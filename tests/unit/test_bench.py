@@ -66,7 +66,7 @@ def test_what_is_disturbed_is_measured_again(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_network_is_a_line_with_every_engine() -> None:
     peers = {"onnxruntime": 4.0, "torch": 9.0}
-    figures = NetworkFigures("net_b16", 16, 1e-6, 2.0, peers, 2.0, 3.0, 1.0, 100.0, 10.0, 11.0, 1.5, 0.0)
+    figures = NetworkFigures("net_b16", 16, 1e-6, 2.0, peers, 2.0, 3.0, 1.0, 100.0, 10.0, 11.0, 1.5, 0.0, 410.0)
     width = len(figures.network)
     title, text = heading(list(peers), width), line(figures, width)
     assert len(title) == len(text)
@@ -78,7 +78,9 @@ def test_a_network_is_a_line_with_every_engine() -> None:
 
 def test_a_picture_of_networks(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    figures = NetworkFigures("net", 1, 1e-6, 2.0, {"onnxruntime": 4.0}, 2.0, 3.0, 1.0, 100.0, 10.0, 11.0, 1.5, 0.0)
+    figures = NetworkFigures(
+        "net", 1, 1e-6, 2.0, {"onnxruntime": 4.0}, 2.0, 3.0, 1.0, 100.0, 10.0, 11.0, 1.5, 0.0, 410.0
+    )
     draw([figures, figures], tmp_path / "networks.png")
     assert (tmp_path / "networks.png").read_bytes().startswith(b"\x89PNG")
 

@@ -1,5 +1,6 @@
 """`ansorc-bench latency`: percentiles are those of the calls, and instances run side by side."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -45,12 +46,24 @@ def test_calls_are_timed_on_all_threads_and_on_one(model: Path) -> None:
     assert measured.arithmetic_tail >= 1
 
 
+def test_other_runtimes_have_their_turns(model: Path) -> None:
+    done = _run(str(model), "--calls", "150", "--peer", "onnxruntime", "--json")
+    assert done.returncode == 0, done.stderr
+    ours, peers = (json.loads(done.stdout)[name] for name in ("percentiles_ms", "peers_ms"))
+    assert list(peers) == ["onnxruntime"]
+    assert list(peers["onnxruntime"]) == list(ours)
+    assert all(0 < low <= high for low, high in itertools.pairwise(peers["onnxruntime"].values()))
+
+
 def test_lines_say_how_long_the_tail_is() -> None:
     percentiles = {"50": 2.0, "90": 2.2, "99": 2.5, "99.9": 4.0}
-    measured = Latency("net", 2, 1000, percentiles, 3.8, 2.0, 520.0, 0.01, 1.2)
-    first, tail, threads, instances = lines(measured)
-    assert first.endswith("median 2.000 ms, p90 2.200, p99 2.500, p99.9 4.000 ms")
-    assert "1.25 times the median, 1.20 for arithmetic alone" in tail
+    peers = {"other": {"50": 3.0, "90": 4.0, "99": 6.0, "99.9": 7.0}}
+    measured = Latency("net", 2, 1000, percentiles, 3.8, 2.0, 520.0, 0.01, 1.2, 410.0, peers)
+    first, peer, arithmetic, threads, instances = lines(measured)
+    assert first.endswith("median 2.000 ms, p90 2.200, p99 2.500, p99.9 4.000 ms; p99 1.25 times the median")
+    assert peer == "other: median 3.000 ms, p90 4.000, p99 6.000, p99.9 7.000 ms; p99 2.00 times the median"
+    assert arithmetic.startswith("arithmetic alone that takes as long: p99 1.20 times the median")
+    assert "an empty parallel step takes 410 ns" in arithmetic
     assert "1.90 times as fast" in threads
     assert "520.0 calls a second; one of 2 threads: 500.0" in instances
 
@@ -69,9 +82,11 @@ def test_few_calls_have_no_percentiles(model: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_records_do_not_change_a_compiled_library(tmp_path: Path) -> None:
+def test_a_compiled_library_is_what_it_is(tmp_path: Path) -> None:
     library = tmp_path / "x.so"
     library.write_bytes(b"")
-    done = _run(str(library), "--records", "r.db")
-    assert done.returncode != 0
-    assert "give its ONNX file" in done.stderr
+    for option in (["--records", "r.db"], ["--peer", "onnxruntime"]):
+        done = _run(str(library), *option)
+        assert done.returncode != 0
+        assert f"{option[0]}: " in done.stderr
+        assert "give its ONNX file" in done.stderr

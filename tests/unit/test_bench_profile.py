@@ -17,7 +17,7 @@ from ansorc.compiler.driver import compile_to_file, read, to_tasks
 from ansorc.compiler.measuring.running_network import RunningNetwork
 from ansorc.compiler.options import Options
 from ansorc.compiler.tasks import compile_tasks
-from ansorc.tools.bench_profile import CallFigures, NetworkProfile, lines
+from ansorc.tools.bench_profile import CallFigures, NetworkProfile, between, lines
 
 pytestmark = pytest.mark.alone
 
@@ -55,6 +55,13 @@ def test_clocks_change_nothing_and_calls_follow_each_other(
     assert (end[:-1] <= begin[1:]).all()
     assert (busy > 0).all()
     assert (busy <= threads * (end - begin)).all()
+
+
+def test_a_call_that_takes_longer_once_lies_in_no_gap() -> None:
+    began = np.array([[0, 13], [0, 13], [0, 93]])
+    ended = np.array([[10, 20], [10, 100], [90, 100]])
+    assert between(began, ended) == 3
+    assert between(began[:, :1], ended[:, :1]) == 0
 
 
 def test_a_profile_adds_up() -> None:

@@ -131,19 +131,44 @@ call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 for _ in range(200):
     page = libc.mmap(None, 4096, 3, 0x22, -1, 0)  # private, anonymous, to read and write
     gone = call(lambda bases, lo, hi: libc.munmap(page, 4096) and None)
-    table = (ctypes.c_int64 * 4).from_address(page)
-    table[:] = [ctypes.cast(libc.getpid, ctypes.c_void_p).value, 64, ctypes.cast(gone, ctypes.c_void_p).value, 1]
+    table = (ctypes.c_int64 * 6).from_address(page)
+    table[:] = [ctypes.cast(libc.getpid, ctypes.c_void_p).value, 64, 1, ctypes.cast(gone, ctypes.c_void_p).value, 1, 1]
     run(page, 2, None, 0, 1, 0, 16, 1)
 """
 """Many threads take a parallel step, and the caller a last one, after which there are no steps any more."""
 
+CHUNKS_OF_SHARES = """
+import ctypes, sys
+run = ctypes.CDLL(sys.argv[1]).ansorc_timer_run
+run.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, *[ctypes.c_int64] * 3, ctypes.c_int, ctypes.c_int64]
+call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+for columns, rows, threads in ((1, 1, 2), (1, 13, 3), (5, 1, 2), (3, 7, 2), (8, 7, 3), (17, 4, 4), (2, 64, 5)):
+    calls = []
+    note = call(lambda _, lo, hi: calls.append((lo, hi)))
+    step = (ctypes.c_int64 * 3)(ctypes.cast(note, ctypes.c_void_p).value, columns * rows, columns)
+    run(step, 1, None, 0, 1, 0, threads, 1)
+    done = sorted(chunk for lo, hi in calls for chunk in range(lo, hi))
+    assert done == list(range(columns * rows)), (columns, rows, threads, calls)
+    assert threads == 1 or all(lo // rows == (hi - 1) // rows for lo, hi in calls), (columns, rows, threads, calls)
+"""
+"""Parallel steps of so many columns and rows of chunks: who does what depends on who is late."""
+
+
+def test_every_chunk_is_computed_once_in_calls_of_one_column() -> None:
+    assert _with_timer(CHUNKS_OF_SHARES) == ""
+
 
 def test_nobody_looks_at_steps_once_they_are_done() -> None:
+    assert _with_timer(STEPS_THAT_GO) == ""
+
+
+def _with_timer(script: str) -> str:
+    """Run a script on the library that times kernels; return what went wrong."""
     triple = parse_target("native").triple
     timer = linking.timer_library(linking.find_linker(triple, True), triple, read_knobs().cache_dir)
-    arguments = [sys.executable, "-c", STEPS_THAT_GO, str(timer)]
+    arguments = [sys.executable, "-c", script, str(timer)]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stderr
+    return "" if done.returncode == 0 else done.stderr or str(done.returncode)
 
 
 def _run(script: str, libraries: list[str], **environment: str) -> subprocess.CompletedProcess[str]:

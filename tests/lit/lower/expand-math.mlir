@@ -7,6 +7,7 @@
 // CHECK-NOT: math.erf
 // CHECK-NOT: math.log
 // CHECK: math.fpowi
+// CHECK: arith.divf
 // CHECK: %[[SIN:.*]] = math.sin %{{.*}} : f32
 // CHECK: return {{.*}}, %[[SIN]]
 // CHECK-LABEL: func.func @f64

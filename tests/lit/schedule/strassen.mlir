@@ -10,7 +10,7 @@
 // CHECK: arith.addf {{.*}} : vector<16xf32>
 // CHECK: arith.subf {{.*}} : vector<16xf32>
 // CHECK: arith.mulf {{.*}} : vector<8x16xf32>
-// CHECK: arith.maximumf {{.*}} : vector<2x{{[0-9]+}}x16xf32>
+// CHECK: arith.maximumf {{.*}} : vector<2x2x16xf32>
 // CHECK-NOT: linalg.
 // LLVM: llvm.func @task_s0(
 #m0 = affine_map<(d0, d1) -> (d0, d1)>
