@@ -4,7 +4,8 @@
     rows:    both take all blocks, of 4 and 3 rows each, as the tasks before and after do
     chunks:  each takes 4 blocks of all rows: half of the weights, and what the other core wrote, too
 
-A line that both cores have read is slow to write again: 7 ns where they share a cache, 28 where they do not (Zen 4).
+A line that both cores have read is slow to write again: 4 ns where they share a cache, 15 where they do not (Zen 4,
+`tests/native/shared_lines.c`).
 """
 
 from ansorc.compiler.sketch.kind import Values
