@@ -34,6 +34,7 @@ from ansorc.dialect_passes.lower import (
     reciprocals,
     scalable_vectors,
     sections,
+    share_borders,
     streaming,
     strided_slices,
     vector_copies,
@@ -64,6 +65,7 @@ def advance(module: ir.Module, stage: str, machine: Machine) -> str:
         pitched_arguments.run(module)
         run_passes(module, BUFFERIZE)
         copies.run(module)
+        share_borders.run(module)
         return "bufferized"
     facts = facts_of(module)
     if machine.x86:

@@ -34,6 +34,7 @@ MODULE_PASSES: dict[str, str] = {
     "ansorc-reciprocals": "ansorc.dialect_passes.lower.reciprocals:run",
     "ansorc-explicit-copies": "ansorc.dialect_passes.lower.explicit_copies:run",
     "ansorc-copies": "ansorc.dialect_passes.lower.copies:run",
+    "ansorc-share-borders": "ansorc.dialect_passes.lower.share_borders:run",
     "ansorc-strided-slices": "ansorc.dialect_passes.lower.strided_slices:run",
     "ansorc-pitched-arguments": "ansorc.dialect_passes.lower.pitched_arguments:run",
     "ansorc-destination": "ansorc.dialect_passes.lower.destination:run",
