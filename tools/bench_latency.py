@@ -16,7 +16,7 @@ import numpy as np
 from ansorc.compiler.target import parse_target
 from ansorc.runtime.module import CompiledModel
 from ansorc.tools.limit_kernels import LimitKernels
-from ansorc.tools.limits import empty_step
+from ansorc.tools.limits import STEPS, empty_steps
 from ansorc.tools.measure import (
     PAUSE_SECONDS,
     WARM_UP_RUNS,
@@ -57,7 +57,7 @@ class Latency:
     arithmetic_tail: float
     """The `tail` of arithmetic in registers alone that takes as long, on as many threads, in turn with the calls."""
     step_ns: float | None
-    """Of an empty parallel step, afterwards: how far apart the cores lie."""
+    """Of an empty parallel step, in turn with `one_thread_ms`: how far apart the cores lie."""
     peers_ms: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, dict[str, float]])
     """The percentiles of other runtimes, in turn with the calls."""
 
@@ -123,12 +123,14 @@ def measure(name: str, model: CompiledModel, calls: int, peers: Mapping[str, Run
             model.set_threads(count)
         model.run(inputs)
 
-    together, alone = interleave([lambda: on(threads), lambda: on(1)])
+    steps = empty_steps(threads)
+    together, alone, *step_ms = interleave([lambda: on(threads), lambda: on(1), *([steps] if steps else [])])
+    step_ns = step_ms[0] / STEPS * 1e6 if steps else None
     model.set_threads(1)
     rate = _instances(model, threads)
     model.set_threads(threads)
     return Latency(
-        name, threads, calls, ours, alone, together, rate, load.cores(), arithmetic.tail(), empty_step(threads),
+        name, threads, calls, ours, alone, together, rate, load.cores(), arithmetic.tail(), step_ns,
         dict(zip(peers, others, strict=True)),
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 
 from ansorc.runtime.module import CompiledModel
-from ansorc.tools.limits import empty_step
+from ansorc.tools.limits import STEPS, empty_steps
 from ansorc.tools.measure import (
     OtherLoad,
     geometric_mean,
@@ -63,7 +63,7 @@ class NetworkFigures:
     busy_cores: float
     """What other processes used meanwhile."""
     step_ns: float | None
-    """Of an empty parallel step, afterwards: how far apart the cores lie."""
+    """Of an empty parallel step, in turn with the engines: how far apart the cores lie."""
 
 
 @click.command()
@@ -164,12 +164,15 @@ def measure_network(
             raise click.ClickException(f"{name} computes something else of {model}: off by {off:.1g}")
         batch = next((t.shape[0] for t in ours.inputs if t.shape), 1)
         load_of_others = OtherLoad()
-        ours_ms, *times = interleave([lambda: ours.run(inputs), *(runs[name] for name in peers)])
+        steps = empty_steps(threads)
+        engines = [lambda: ours.run(inputs), *(runs[name] for name in peers)]
+        ours_ms, *times = interleave([*engines, *([steps] if steps else [])])
+        step_ns = times.pop() / STEPS * 1e6 if steps else None
         peers_ms = dict(zip(peers, times, strict=True))
         return NetworkFigures(
             model.name.split(".")[0], batch, error, ours_ms, peers_ms,
             min(times) / ours_ms, cold, cached, peak / MEGABYTE, model.stat().st_size / MEGABYTE,
-            library.stat().st_size / MEGABYTE, 1e3 * load, load_of_others.cores(), empty_step(threads),
+            library.stat().st_size / MEGABYTE, 1e3 * load, load_of_others.cores(), step_ns,
         )  # fmt: skip
 
 

@@ -229,8 +229,8 @@ __attribute__((visibility("default"))) void ansorc_empty_steps(int count, int th
 """.replace("STEPS", str(STEPS))
 
 
-def empty_step(threads: int, duration: float = DURATION, repeats: int = REPEATS) -> float | None:
-    """Return nanoseconds of an empty parallel step on `threads` threads; None where nothing can link."""
+def empty_steps(threads: int) -> Callable[[], object] | None:
+    """Return a call of STEPS empty parallel steps on `threads` threads; None where nothing can link."""
     triple, cache_dir = linking.host_triple(), read_knobs().cache_dir
     with tempfile.TemporaryDirectory(prefix="ansorc-") as folder:
         path = Path(folder) / "steps.so"
@@ -242,12 +242,20 @@ def empty_step(threads: int, duration: float = DURATION, repeats: int = REPEATS)
             return None
         call = ctypes.CDLL(str(path)).ansorc_empty_steps
     call.argtypes, call.restype = [ctypes.c_int, ctypes.c_int], None
+    return lambda: call(STEPS, threads)
+
+
+def empty_step(threads: int, duration: float, repeats: int) -> float | None:
+    """Return nanoseconds of an empty parallel step on `threads` threads; None where nothing can link."""
+    call = empty_steps(threads)
+    if call is None:
+        return None
     end = time.perf_counter() + WARM_UP_DURATIONS * duration
     while time.perf_counter() < end:
-        call(STEPS, threads)
+        call()
     times: list[float] = []
     for _ in range(max(11, 5 * repeats)):
         start = time.perf_counter()
-        call(STEPS, threads)
+        call()
         times.append(1e9 * (time.perf_counter() - start) / STEPS)
     return statistics.median(times)
