@@ -42,20 +42,13 @@ def _borders(function: ir.Operation) -> Iterator[list[_Fill]]:
     """Yield fills of parts of one buffer, with one value, behind each other."""
     found: list[_Fill] = []
     for op in [o.operation for o in body(function).operations]:
+        if op.name == "memref.subview":
+            continue
         fill = _fill(op)
-        if (
-            fill is not None
-            and found
-            and _buffer(fill) == _buffer(found[0])
-            and op.operands[0] == found[0].op.operands[0]
-        ):
-            found.append(fill)
-        elif fill is not None:
-            yield from [found] if found else []
-            found = [fill]
-        elif op.name != "memref.subview":
-            yield from [found] if found else []
+        if found and (fill is None or _place(fill) != _place(found[0])):
+            yield found
             found = []
+        found += [] if fill is None else [fill]
 
 
 def _fill(op: ir.Operation) -> _Fill | None:
@@ -64,12 +57,18 @@ def _fill(op: ir.Operation) -> _Fill | None:
     part = op.operands[1].owner.operation
     if part.name != "memref.subview" or len(part.operands) > 1 or len(list(part.results[0].uses)) > 1:
         return None
-    offsets, sizes = (list(ir.DenseI64ArrayAttr(part.attributes[n])) for n in ("static_offsets", "static_sizes"))
-    return _Fill(op, part, offsets, sizes) if len(sizes) == len(shape(part.results[0])) else None
+    names = ("static_offsets", "static_sizes", "static_strides")
+    offsets, sizes, strides = (list(ir.DenseI64ArrayAttr(part.attributes[n])) for n in names)
+    whole = len(sizes) == len(shape(part.results[0])) and set(strides) <= {1}
+    return _Fill(op, part, offsets, sizes) if whole else None
 
 
 def _buffer(fill: _Fill) -> ir.Value:
     return fill.part.operands[0]
+
+
+def _place(fill: _Fill) -> tuple[ir.Value, ir.Value]:
+    return _buffer(fill), fill.op.operands[0]
 
 
 def _share(fills: Sequence[_Fill]) -> None:
