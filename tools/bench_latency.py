@@ -96,14 +96,15 @@ def latency(
         compiled.set_threads(threads)
     inputs = random_inputs(compiled)
     runs = {name: prepared(name, model, inputs, compiled.threads) for name in peers}
-    measured = measure(model.stem, compiled, calls, runs)
+    measured = measure(model.stem, compiled, inputs, calls, runs)
     click.echo(json.dumps(asdict(measured)) if as_json else "\n".join([processor(), *lines(measured)]))
 
 
-def measure(name: str, model: CompiledModel, calls: int, peers: Mapping[str, Run] | None = None) -> Latency:
-    """Time calls of a model with random inputs, on its number of threads; then on one, and as several instances."""
-    inputs, threads, load = random_inputs(model), model.threads, OtherLoad()
-    peers = peers or {}
+def measure(
+    name: str, model: CompiledModel, inputs: Mapping[str, Array], calls: int, peers: Mapping[str, Run]
+) -> Latency:
+    """Time calls of a model and of other runtimes; then the model on one thread, and as several instances."""
+    threads, load = model.threads, OtherLoad()
     runs = [lambda: model.run(inputs), *peers.values()]
     wanted, *_ = [statistics.median(seconds(run) for _ in range(WARM_UP_CALLS)) for run in runs]
     arithmetic = _Arithmetic(threads, wanted)

@@ -1,7 +1,7 @@
 """Whether threads share the rows of a task's chunks, so that its input stays with a core, or all chunks alike.
 
     8 blocks of channels, 7 of rows; two threads
-    rows:    both take all blocks, of 4 and 3 rows each, as the tasks before and after do
+    rows:    each takes all blocks of 3 rows, and half of those of the 4th, as in the tasks before and after
     chunks:  each takes 4 blocks of all rows: half of the weights, and what the other core wrote, too
 
 A line that both cores have read is slow to write again: 4 ns where they share a cache, 15 where they do not (Zen 4,

@@ -59,8 +59,8 @@ def _fill(op: ir.Operation) -> _Fill | None:
         return None
     names = ("static_offsets", "static_sizes", "static_strides")
     offsets, sizes, strides = (list(ir.DenseI64ArrayAttr(part.attributes[n])) for n in names)
-    whole = len(sizes) == len(shape(part.results[0])) and set(strides) <= {1}
-    return _Fill(op, part, offsets, sizes) if whole else None
+    keeps_rank, is_dense = len(sizes) == len(shape(part.results[0])), set(strides) <= {1}
+    return _Fill(op, part, offsets, sizes) if keeps_rank and is_dense else None
 
 
 def _buffer(fill: _Fill) -> ir.Value:

@@ -137,25 +137,42 @@ for _ in range(200):
 """
 """Many threads take a parallel step, and the caller a last one, after which there are no steps any more."""
 
-CHUNKS_OF_SHARES = """
+CALLS = """
 import ctypes, sys
 run = ctypes.CDLL(sys.argv[1]).ansorc_timer_run
 run.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p, *[ctypes.c_int64] * 3, ctypes.c_int, ctypes.c_int64]
 call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
-for columns, rows, threads in ((1, 1, 2), (1, 13, 3), (5, 1, 2), (3, 7, 2), (8, 7, 3), (17, 4, 4), (2, 64, 5)):
+def calls_of(columns, rows, threads):
     calls = []
     note = call(lambda _, lo, hi: calls.append((lo, hi)))
     step = (ctypes.c_int64 * 3)(ctypes.cast(note, ctypes.c_void_p).value, columns * rows, columns)
     run(step, 1, None, 0, 1, 0, threads, 1)
+    return sorted(calls)
+"""
+"""What a parallel step of so many columns and rows of chunks calls: who calls it depends on who is late."""
+
+EVERY_CHUNK_ONCE = """
+for columns, rows, threads in ((1, 1, 2), (1, 13, 3), (5, 1, 2), (3, 7, 2), (8, 7, 3), (17, 4, 4), (2, 64, 5)):
+    calls = calls_of(columns, rows, threads)
     done = sorted(chunk for lo, hi in calls for chunk in range(lo, hi))
     assert done == list(range(columns * rows)), (columns, rows, threads, calls)
     assert threads == 1 or all(lo // rows == (hi - 1) // rows for lo, hi in calls), (columns, rows, threads, calls)
 """
-"""Parallel steps of so many columns and rows of chunks: who does what depends on who is late."""
+
+SHARES_ARE_ROWS = """
+assert calls_of(columns=8, rows=2, threads=2) == [(chunk, chunk + 1) for chunk in range(16)]  # a row each
+begins = [0, 2, 4, 5, 7, 9, 10, 11, 13, 15, 16, 18, 20]  # five rows each: two blocks of a column, and one of both
+assert calls_of(columns=2, rows=10, threads=2) == list(zip(begins, begins[1:]))
+"""
+"""Shares that were columns would be called in blocks of two chunks, from first to last."""
 
 
 def test_every_chunk_is_computed_once_in_calls_of_one_column() -> None:
-    assert _with_timer(CHUNKS_OF_SHARES) == ""
+    assert _with_timer(CALLS + EVERY_CHUNK_ONCE) == ""
+
+
+def test_threads_share_rows() -> None:
+    assert _with_timer(CALLS + SHARES_ARE_ROWS) == ""
 
 
 def test_nobody_looks_at_steps_once_they_are_done() -> None:
