@@ -10,20 +10,16 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlir import ir
-
 from ansorc.compiler import library, program
 from ansorc.compiler.assemble import Assembly, assemble, write_packed
 from ansorc.compiler.errors import DifferentResultError, InvalidStageForTuningError, UnknownStageError
-from ansorc.compiler.fusion import fuses
+from ansorc.compiler.fusion import form_tasks, fuses
 from ansorc.compiler.kernel import STAGES
 from ansorc.compiler.options import NO_RECORDS, Options
 from ansorc.compiler.program import Program
 from ansorc.compiler.summary import Summary
 from ansorc.compiler.task_code import TaskCode
 from ansorc.compiler.tasks import compile_tasks
-from ansorc.dialect_passes.graph import pipeline
-from ansorc.dialect_passes.ir_context import context
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -147,15 +143,18 @@ def read(model: str | PathLike[str] | ModelProto, options: Options) -> Program:
 
 
 def to_tasks(source: Program, options: Options) -> Program:
-    """Run the graph passes on an imported model; later stages are left as they are."""
+    """Run the graph passes on an imported model; later stages are left as they are.
+
+    Where schedules are searched, chains of tasks are measured as one and as several.
+    """
     if source.stage != "imported":
         return source
     options.report("forming tasks")
-    weights = dict(source.weights)
-    with context(), ir.Location.unknown():
-        module = ir.Module.parse(source.main)
-        pipeline.run(module, weights, fuses(options))
-        return program.split_tasks(replace(source, weights=weights), module)
+    if options.searches:
+        from ansorc.compiler.measured_fusion import form_fastest_tasks
+
+        return form_fastest_tasks(source, options)
+    return form_tasks(source, fuses(options))
 
 
 def dump(source: Program, options: Options, folder: Path) -> None:

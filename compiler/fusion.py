@@ -1,21 +1,29 @@
-"""Whether a chain of tasks becomes one: always, never, or where the models of the kinds of schedules promise less."""
+"""Whether a chain of tasks becomes one: always, never, or where it was measured, or models promise, to take less."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
 from mlir import ir
 
 from ansorc.compiler import kernel
-from ansorc.compiler.options import Options
+from ansorc.compiler.options import NO_RECORDS, Options
+from ansorc.compiler.program import Program, split_tasks
+from ansorc.compiler.records.database import Fusion, Records
+from ansorc.compiler.records.shipped import ShippedSchedules
 from ansorc.compiler.sketch import plain_cost
 from ansorc.compiler.sketch.chain import ChainKind
 from ansorc.compiler.sketch.kinds import spaces
 from ansorc.compiler.sketch.loop_nest import bytes_of
 from ansorc.compiler.sketch.speeds import MEMORY_BYTES_A_CYCLE, without_last_cache
+from ansorc.compiler.target import target_key, usable_cores
 from ansorc.compiler.task_job import machine_of
+from ansorc.dialect_passes.graph import pipeline
 from ansorc.dialect_passes.graph.form_tasks import Fuse, never
+from ansorc.dialect_passes.graph.outline import symbol_of
 from ansorc.dialect_passes.ir_context import context
 from ansorc.dialect_passes.ir_walk import body, functions
 from ansorc.dialect_passes.schedule.machine import Machine
@@ -24,15 +32,46 @@ TASK_CYCLES = 2_000.0
 """What a task more costs as threads meet once more; besides, what one wrote is read by others."""
 
 
+def form_tasks(source: Program, fuse: Fuse) -> Program:
+    """Run the graph passes on an imported model; `fuse` decides about chains."""
+    weights = dict(source.weights)
+    with context(), ir.Location.unknown():
+        module = ir.Module.parse(source.main)
+        pipeline.run(module, weights, fuse)
+        return split_tasks(replace(source, weights=weights), module)
+
+
 def fuses(options: Options) -> Fuse:
-    """Return the decision that options ask for."""
+    """Return the decision that options ask for: by what is known of chains, else by models."""
     # What tasks write for each other takes room in it from others.
     machine = without_last_cache(machine_of(options.target))
     if options.fuse_chains == "never":
         return never
     if options.fuse_chains == "always":
         return lambda fused, parts: _chained(fused, machine) is not None
-    return lambda fused, parts: _pays(fused, parts, machine)
+    known = known_fusions(options)
+
+    def decide(fused: str, parts: Sequence[str]) -> bool:
+        measured = known.get(symbol_of(fused))
+        return _pays(fused, parts, machine) if measured is None else measured
+
+    return decide
+
+
+def known_fusions(options: Options) -> Mapping[str, bool]:
+    """Return which chains were measured inside of a network on a machine like this one, and whether they are one task
+    since: those of `options.records`, and those that are shipped.
+    """
+    if options.cold or options.records == NO_RECORDS:
+        return {}
+    threads, key = options.threads or usable_cores(), target_key(options.target)
+    found: list[Fusion] = []
+    with ShippedSchedules(options.target, threads) as shipped:
+        found += shipped.fusions()
+    if options.records is not None and Path(options.records).exists():
+        with Records(Path(options.records)) as records:
+            found += records.fusions()
+    return {f.task: f.fuse for f in found if (f.target, f.threads) == (key, threads)}
 
 
 def _pays(fused: str, parts: Sequence[str], machine: Machine) -> bool:

@@ -64,8 +64,8 @@ class Options:
     cold: bool = False
     """Search schedules for calls that find their data in memory: a model that runs now and then."""
     fuse_chains: str = "auto"
-    """Whether attention, and other chains of products, become one task: `auto` (where models promise a gain), `never`
-    or `always` (where it is possible)."""
+    """Whether attention, and other chains of products, become one task: `auto` (where models promise a gain, or where a
+    search measured one), `never` or `always` (where it is possible)."""
     use_cache: bool = True
     cache_dir: Path = field(default_factory=lambda: read_knobs().cache_dir)
     jobs: int = field(default_factory=lambda: read_knobs().jobs or usable_cores())

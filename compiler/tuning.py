@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -13,9 +12,9 @@ from pathlib import Path
 from statistics import median
 
 from ansorc.compiler.cost_model.boosted_trees import Trees, starting_model
-from ansorc.compiler.errors import InvalidOptionError, NothingToTuneError, TaskFailedError
+from ansorc.compiler.errors import InvalidOptionError, NothingToTuneError
 from ansorc.compiler.measuring.measurer import LocalPools, PoolMeasurer, Pools
-from ansorc.compiler.measuring.running_network import ENTRY, NetworkVariants, VariantTimes
+from ansorc.compiler.network_variants import Variant, run_variants
 from ansorc.compiler.options import NO_RECORDS, Options
 from ansorc.compiler.program import Program
 from ansorc.compiler.records.database import Record, Records
@@ -27,11 +26,7 @@ from ansorc.compiler.search.tuner import Budget, Event, Settings, Tuned, Watch, 
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.compiler.target import runs_here, target_key, usable_cores, warm_keys
 from ansorc.compiler.task_job import machine_of
-from ansorc.compiler.tasks import compile_tasks
-from ansorc.compiler.workers import Job, run_jobs
 
-MEMORY_SHARE = 0.5
-"""Of the free memory, for the weights of a network that runs with several schedules."""
 WINS = 0.98
 """Of the default's time: what two runs of one schedule differ by is no gain."""
 MOST_BATCH, LEAST_BATCH, TRIALS_A_SECOND = 32, 4, 4
@@ -116,7 +111,7 @@ def inside_networks(
         if count < 2 or sum(calls_of(source.main).values()) < 2:
             continue
         variants = [{name: each[min(k, len(each) - 1)] for name, each in mine.items()} for k in range(count)]
-        timed = run_variants(source, options, variants)
+        timed = run_variants([Variant(source, v) for v in variants], options)
         for name in mine if timed else ():
             each = [(variant[name], times.tasks[name]) for variant, times in zip(variants, timed, strict=True)]
             together = found.setdefault(name, {})
@@ -124,29 +119,6 @@ def inside_networks(
                 seconds = median(s for c, s in each if c == candidate)
                 together[candidate] = together.get(candidate, 0.0) + seconds
     return found
-
-
-def run_variants(
-    source: Program, options: Options, variants: Sequence[Mapping[str, Candidate]]
-) -> Sequence[VariantTimes]:
-    """Run a program with several choices of schedules in turn, in another process; none if that fails."""
-    if len(variants) * source.weight_bytes > MEMORY_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES"):
-        options.report(f"{source.name}: too large to be compared {len(variants)} times; tasks are compared alone")
-        return ()
-    options.report(f"{source.name}: comparing schedules inside the network")
-    plain = replace(options, trials=0, seconds=None, records=None)
-    threads, reason = options.threads or usable_cores(), ""
-    try:
-        compiled = tuple(compile_tasks(source, "object", replace(plain, candidates=v)).tasks for v in variants)
-        job = NetworkVariants(source, compiled, options.target, threads, options.seed)
-        (result,) = run_jobs(ENTRY, [Job(source.name, job)], 1)
-        if result.failure is None:
-            return result.value
-        reason = result.failure.reason
-    except TaskFailedError as error:
-        reason = error.reason
-    options.report(f"{source.name}: not compared inside the network: {reason}")
-    return ()
 
 
 def winners(source: Program, options: Options) -> list[tuple[SearchTask, Record]]:
@@ -159,7 +131,8 @@ def winners(source: Program, options: Options) -> list[tuple[SearchTask, Record]
             best = records.best(task.name, *keys, threads=threads)
             if best is not None and task.point(best.candidate) is not None:
                 found[task.name] = task, best
-    timed = run_variants(source, options, [{}, {name: r.candidate for name, (_, r) in found.items()}])
+    recorded = {name: r.candidate for name, (_, r) in found.items()}
+    timed = run_variants([Variant(source), Variant(source, recorded)], options)
     if not timed:
         return []
     default, given = timed

@@ -74,7 +74,7 @@ def _print_version(context: click.Context, _parameter: click.Parameter, value: b
     "--fuse-chains",
     type=click.Choice(FUSE_CHAINS),
     default="auto",
-    help="Make one task of attention and other chains of products [default: auto, where models promise a gain].",
+    help="Make one task of attention and other chains of products [default: auto, where it gains].",
 )
 @click.option("--trials", type=int, default=0, help="Search schedules first: try so many candidates in all.")
 @click.option("--seconds", type=float, help="Search schedules first, for so long.")

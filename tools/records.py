@@ -69,15 +69,17 @@ def stats(file: Path) -> None:
         for column in ("target", "fate", "kind"):
             counts = records.query(f"SELECT {column}, count(*) FROM trials GROUP BY 1 ORDER BY 2 DESC")
             click.echo(f"by {column}: " + ", ".join(f"{value} {count}" for value, count in counts))
+        fusions = records.fusions()
+        click.echo(f"{len(fusions)} chains of tasks, {sum(f.fuse for f in fusions)} of them faster as one")
 
 
 @command.command("export")
 @click.argument("file", type=FILE)
 @click.argument("lines", type=FILE)
 def export_lines(file: Path, lines: Path) -> None:
-    """Write all trials of FILE as JSON lines."""
+    """Write all of FILE as JSON lines."""
     with Records(file, create=False) as records:
-        click.echo(f"{exchange.export(records.every(), lines)} trials written to {lines}")
+        click.echo(f"{exchange.export(exchange.everything(records), lines)} records written to {lines}")
 
 
 @command.command("import")
@@ -95,7 +97,7 @@ def import_lines(lines: Path, file: Path, target: str | None, threads: int | Non
         _import_log(lines, file, target, threads)
         return
     with Records(file) as records:
-        click.echo(f"{exchange.take(records, exchange.lines_of(lines), lines.name)} new trials in {file}")
+        click.echo(f"{exchange.take(records, exchange.lines_of(lines), lines.name)} new records in {file}")
 
 
 def _import_log(log: Path, file: Path, target: str | None, threads: int | None) -> None:
@@ -113,11 +115,11 @@ def _import_log(log: Path, file: Path, target: str | None, threads: int | None) 
 @click.argument("files", type=FILE, nargs=-1, required=True)
 @click.option("-o", "--output", type=FILE, required=True, help="File to add them to.")
 def merge(files: tuple[Path, ...], output: Path) -> None:
-    """Put the trials of several files into one; what it has already is left out."""
+    """Put several files into one; what it has already is left out."""
     with Records(output) as into:
         for path in files:
             with Records(path, create=False) as records:
-                click.echo(f"{exchange.take(into, records.every(), path.name)} new trials from {path}")
+                click.echo(f"{exchange.take(into, exchange.everything(records), path.name)} new records from {path}")
 
 
 @command.command()
@@ -127,7 +129,8 @@ def merge(files: tuple[Path, ...], output: Path) -> None:
 def distill(file: Path, output: Path, most: int) -> None:
     """Keep the fastest trials of every task in a new, small file."""
     with Records(file, create=False) as records, Records(output) as into:
-        click.echo(f"{exchange.take(into, exchange.best_of_each(records, most), file.name)} trials in {output}")
+        best = [*exchange.best_of_each(records, most), *records.fusions()]
+        click.echo(f"{exchange.take(into, best, file.name)} records in {output}")
 
 
 @command.command()

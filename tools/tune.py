@@ -219,10 +219,13 @@ def ship(models: tuple[Path, ...], records: str, output: Path, targets: tuple[st
             click.echo(f"{source.name}, {target.cpu}: {len(won)} of {len(source.code)} tasks")
             key = target_key(target)
             found |= {(r.task, key): (task, replace(r, target=key)) for task, r in won}
+    with Records(Path(records), create=False) as given:
+        fusions = [f for f in given.fusions() if f.target in {target_key(parse_target(t)) for t in targets}]
     with whole_file(output) as temporary, Records(temporary) as into:
         for task, _ in found.values():
             into.add_task(task.name, task.shape, task.flops, task.text)
         into.add(into.begin("shipped", "{}"), [record for _, record in found.values()])
+        into.add_fusions(fusions)
         into.freeze()
     click.echo(f"{len(found)} schedules in {output}, {output.stat().st_size / 1024:.0f} KiB")
 

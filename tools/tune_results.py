@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+from ansorc.compiler.network_variants import Variant, run_variants
 from ansorc.compiler.options import Options
 from ansorc.compiler.program import Program
 from ansorc.compiler.search.task import calls_of
 from ansorc.compiler.search.tuner import Tuned
-from ansorc.compiler.tuning import run_variants
 from ansorc.tools.limits import Limits
 
 
@@ -40,7 +40,7 @@ def network_lines(sources: Iterable[Program], tuned: Tuned, options: Options) ->
         line = f"{source.name}: tasks alone {1e3 * together:.4f} ms"
         best = {name: candidate for name, candidate in tuned.best.items() if name in source.code}
         here = options.cluster is None and not options.cold and not tuned.interrupted
-        timed = run_variants(source, options, [{}, best]) if here else ()
+        timed = run_variants([Variant(source), Variant(source, best)], options) if here else ()
         if timed:
             default, chosen = timed
             line += f", in the network {1e3 * sum(chosen.tasks.values()):.4f} ms; "

@@ -36,9 +36,9 @@ WARM_UP_RUNS, TIMED_RUNS = 1, 2
 
 @dataclass(frozen=True)
 class NetworkVariants:
-    """One program, its tasks compiled in several ways."""
+    """Programs of one model, and their compiled tasks."""
 
-    source: Program
+    programs: tuple[Program, ...]
     tasks: tuple[Mapping[str, TaskCode], ...]
     target: Target
     threads: int
@@ -95,9 +95,9 @@ class RunningNetwork:
 def time_variants(job: NetworkVariants) -> list[VariantTimes]:
     """Run the variants of a network in turn, and time their tasks."""
     networks: list[tuple[RunningNetwork, list[str]]] = []
-    for tasks in job.tasks:
-        assembly = assemble(job.source, {name: t.facts for name, t in tasks.items()}, job.threads)
-        running = RunningNetwork(job.source, tasks, assembly, job.target, seed=job.seed, clocks=True)
+    for program, tasks in zip(job.programs, job.tasks, strict=True):
+        assembly = assemble(program, {name: t.facts for name, t in tasks.items()}, job.threads)
+        running = RunningNetwork(program, tasks, assembly, job.target, seed=job.seed, clocks=True)
         networks.append((running, [c.task for c in assembly.memory.calls]))
     once = sum(min(running.run(job.threads) for _ in range(2)) for running, _ in networks)
     rounds = int(SECONDS / (once * (WARM_UP_RUNS + TIMED_RUNS)))

@@ -54,6 +54,18 @@ CREATE TABLE trials (
 CREATE INDEX best ON trials (task, target, threads, seconds) WHERE seconds IS NOT NULL;
 CREATE INDEX of_run ON trials (run);
 """
+FUSIONS = """
+CREATE TABLE IF NOT EXISTS fusions (
+  task TEXT NOT NULL,       -- what a chain of tasks is as one
+  target TEXT NOT NULL,
+  threads INTEGER NOT NULL,
+  fuse INTEGER NOT NULL,    -- whether the network that it was measured in is faster with it
+  together REAL NOT NULL,   -- seconds of a call inside of that network
+  apart REAL NOT NULL,
+  created REAL NOT NULL,
+  PRIMARY KEY (task, target, threads)
+) WITHOUT ROWID
+"""
 COLUMNS = (
     "task", "target", "threads", "kind", "candidate", "fate", "seconds", "times", "reason", "compile_seconds",
     "code_bytes", "vector_spills", "code", "created",
@@ -75,6 +87,24 @@ class Record:
     """Seconds since 1970."""
     seconds: float | None
     """The best that is known of how long a call takes: that of the trial, until it is confirmed."""
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """Tasks behind each other that could be one, measured both ways inside of a network, with default schedules."""
+
+    task: str
+    """What they are as one."""
+    target: str
+    threads: int
+    fuse: bool
+    """Whether the network is faster with it."""
+    together: float
+    """Seconds of a call."""
+    apart: float
+    """Seconds of the fastest way to call several."""
+    created: float
+    """Seconds since 1970."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +198,20 @@ class Records:
                 return found
         return None
 
+    def add_fusions(self, fusions: Iterable[Fusion]) -> None:
+        """Store what chains took, in the place of what was known of them."""
+        rows = [(f.task, f.target, f.threads, f.fuse, f.together, f.apart, f.created) for f in fusions]
+        with self._explained(), self._transaction():
+            self._connection.executemany("INSERT OR REPLACE INTO fusions VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def fusions(self) -> list[Fusion]:
+        """Return what is known of chains."""
+        with self._explained():
+            if not self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'fusions'").fetchone():
+                return []  # a frozen file of a version that knew none
+            rows = self._connection.execute("SELECT * FROM fusions ORDER BY task, target, threads").fetchall()
+            return [Fusion(task, target, threads, bool(fuse), *rest) for task, target, threads, fuse, *rest in rows]
+
     def targets(self, task: str) -> list[str]:
         """Return the targets that have measured trials of a task."""
         with self._explained():
@@ -206,6 +250,7 @@ class Records:
                 for statement in SCHEMA.split(";\n"):
                     self._connection.execute(statement)
                 self._connection.execute("INSERT INTO format VALUES (?)", (FORMAT,))
+            self._connection.execute(FUSIONS)
         return self._connection
 
     def _write_ahead(self) -> None:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ansorc.compiler.errors import UnusableRecordsError
 from ansorc.compiler.measuring.trial import Trial
 from ansorc.compiler.output import whole_file
-from ansorc.compiler.records.database import Record, Records
+from ansorc.compiler.records.database import Fusion, Record, Records
 from ansorc.compiler.sketch.candidate import from_json
 
 LINE_FORMAT = 1
 BATCH = 1000
 
 
-def to_line(record: Record) -> str:
+def to_line(record: Record | Fusion) -> str:
     """Return one line of JSON that `from_line` reads."""
+    if isinstance(record, Fusion):
+        return json.dumps({"ansorc": LINE_FORMAT, **asdict(record)})
     t = record.trial
     return json.dumps({
         "ansorc": LINE_FORMAT, "task": record.task, "target": record.target, "threads": record.threads,
@@ -29,11 +31,15 @@ def to_line(record: Record) -> str:
     })  # fmt: skip
 
 
-def from_line(line: str) -> Record:
+def from_line(line: str) -> Record | Fusion:
     """Read a line; raises ValueError or KeyError for what is none."""
     raw = json.loads(line)
     if not isinstance(raw, dict) or raw.get("ansorc") != LINE_FORMAT:
         raise ValueError("not a line of ansorc's records")
+    if "fuse" in raw:
+        return Fusion(
+            raw["task"], raw["target"], raw["threads"], raw["fuse"], raw["together"], raw["apart"], raw["created"]
+        )
     trial = Trial(
         raw["fate"], tuple(raw["times"]), raw["reason"], raw["compile_seconds"], raw["code_bytes"],
         raw["vector_spills"], raw["code"],
@@ -42,7 +48,13 @@ def from_line(line: str) -> Record:
     return Record(raw["task"], raw["target"], raw["threads"], candidate, trial, raw["created"], raw["seconds"])
 
 
-def export(records: Iterable[Record], path: Path) -> int:
+def everything(records: Records) -> Iterator[Record | Fusion]:
+    """Yield all trials, and what is known of chains."""
+    yield from records.every()
+    yield from records.fusions()
+
+
+def export(records: Iterable[Record | Fusion], path: Path) -> int:
     """Write records as lines to a file that appears whole; return how many."""
     count = 0
     with whole_file(path) as temporary, temporary.open("w") as file:
@@ -52,7 +64,7 @@ def export(records: Iterable[Record], path: Path) -> int:
     return count
 
 
-def lines_of(path: Path) -> Iterator[Record]:
+def lines_of(path: Path) -> Iterator[Record | Fusion]:
     """Yield the records of a file of lines; raises UnusableRecordsError that names the line."""
     try:
         with path.open() as file:
@@ -66,15 +78,21 @@ def lines_of(path: Path) -> Iterator[Record]:
         raise UnusableRecordsError(path, str(error)) from error
 
 
-def take(into: Records, records: Iterable[Record], origin: str) -> int:
+def take(into: Records, records: Iterable[Record | Fusion], origin: str) -> int:
     """Add records of another file that are not there yet; return how many were new.
 
-    A trial is there if one of the same task, target, threads and time of day is.
+    A trial is there if one of the same task, target, threads and time of day is. Of a chain, the latest is kept.
     """
     run = into.begin(f"from {origin}", "{}")
     known = set(into.query("SELECT task, target, threads, candidate, created FROM trials"))
-    count, batch = 0, list[Record]()
+    fusions = {(f.task, f.target, f.threads): f for f in into.fusions()}
+    count, batch, later = 0, list[Record](), list[Fusion]()
     for record in records:
+        if isinstance(record, Fusion):
+            there = fusions.get((record.task, record.target, record.threads))
+            if there is None or there.created < record.created:
+                later.append(record)
+            continue
         key = (record.task, record.target, record.threads, record.candidate.to_json(), record.created)
         if key in known:
             continue
@@ -85,7 +103,8 @@ def take(into: Records, records: Iterable[Record], origin: str) -> int:
             into.add(run, batch)
             batch.clear()
     into.add(run, batch)
-    return count
+    into.add_fusions(sorted(later, key=lambda f: f.created))
+    return count + len(later)
 
 
 def best_of_each(records: Records, most: int = 1) -> Iterator[Record]:
@@ -143,5 +162,13 @@ def recover(path: Path, into: Path) -> tuple[int, int]:
         except (UnusableRecordsError, ValueError, KeyError):
             lost += 1
     with Records(into) as made:
-        take(made, found, str(path))
+        take(made, [*found, *_readable_fusions(path)], str(path))
     return len(found), lost
+
+
+def _readable_fusions(path: Path) -> list[Fusion]:
+    try:
+        with Records(path, create=False) as records:
+            return records.fusions()
+    except UnusableRecordsError:
+        return []

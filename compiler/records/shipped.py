@@ -10,7 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 
-from ansorc.compiler.records.database import Records
+from ansorc.compiler.records.database import Fusion, Records
 from ansorc.compiler.records.similar import SLACK, relative
 from ansorc.compiler.search.sample import default_points
 from ansorc.compiler.search.task import Point, SearchTask
@@ -41,6 +41,10 @@ class ShippedSchedules:
     def known(self, tasks: Collection[str]) -> list[str]:
         """Return those of some tasks, by name, that there is a schedule for on a machine like this, in their order."""
         return [name for name in tasks if name in self._tasks] if self._targets else []
+
+    def fusions(self) -> list[Fusion]:
+        """Return what is known of chains of tasks."""
+        return [] if self._records is None else self._records.fusions()
 
     def best(self, task: SearchTask) -> Point | None:
         """Return the schedule of a task that was measured on the most similar machine; None where none fits."""

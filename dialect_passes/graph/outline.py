@@ -32,16 +32,15 @@ class Outliner:
         arguments = _arguments(members)
         function = self._function(members, arguments, group)
         text = text_of(function)
-        key = hashlib.sha256(text.encode()).hexdigest()[:16]
-        symbol = f"task_{key}"
-        if key in self.known:
+        symbol = symbol_of(text)
+        if symbol in self.known:
             function.erase()
         else:
-            self.known[key] = function
+            self.known[symbol] = function
             attributes = function.attributes
             attributes["sym_name"] = ir.StringAttr.get(symbol)
             attributes["ansorc.node"] = ir.StringAttr.get(_node_name(group))
-        self.weight[key] = self.weight.get(key, 0) + 1
+        self.weight[symbol] = self.weight.get(symbol, 0) + 1
         root = group.root
         with ir.InsertionPoint(root), root.location:
             call = ir.Operation.create(
@@ -55,10 +54,10 @@ class Outliner:
             op.erase()
 
     def text(self, group: Group) -> str:
-        """Return a group as a module of its own."""
+        """Return the function that a group would become."""
         members = group.members[::-1]
         function = self._function(members, _arguments(members), group)
-        text = f"module {{\n{text_of(function)}\n}}"
+        text = text_of(function)
         function.erase()
         return text
 
@@ -93,12 +92,17 @@ class Outliner:
         return {zero_border.ATTRIBUTE: zeros} if windows and zeros is not None else {}
 
     def finish(self) -> None:
-        for key, function in self.known.items():
+        for symbol, function in self.known.items():
             kind = ir.IntegerType.get_signless(64)
-            function.attributes["ansorc.weight"] = ir.IntegerAttr.get(kind, self.weight[key])
+            function.attributes["ansorc.weight"] = ir.IntegerAttr.get(kind, self.weight[symbol])
         for op in reversed([o.operation for o in body(self.main).operations]):
             if op.name in (*SHADOWS, *VIEWS, LOAD) and not list(op.results[0].uses):
                 op.erase()
+
+
+def symbol_of(text: str) -> str:
+    """Return the name of the task that a function becomes: equal functions have equal names."""
+    return f"task_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def _node_name(group: Group) -> str:

@@ -52,7 +52,7 @@ def compile(
     that round more than the model's operators do. `cold` searches schedules for calls that find their data in memory,
     not in a cache. `cluster` is a Dask scheduler whose workers search (tcp://HOST:PORT, or local:N for N workers that
     are started here). `fuse_chains` says whether attention and other chains of products become one task: `auto` (where
-    models promise a gain), `never` or `always`.
+    models promise a gain, or a search measured one), `never` or `always`.
     """
     from ansorc.compiler.driver import compile_model
     from ansorc.compiler.options import Options

@@ -15,7 +15,7 @@ from onnx import helper
 from onnx_cases import graph_model
 
 import ansorc
-from ansorc.compiler import driver, recorded, tuning
+from ansorc.compiler import driver, network_variants, recorded, tuning
 from ansorc.compiler.driver import read, to_tasks
 from ansorc.compiler.errors import DifferentResultError, InvalidOptionError
 from ansorc.compiler.measuring.trial import Trial
@@ -245,9 +245,10 @@ def test_a_network_of_one_call_has_no_inside(layer: Case) -> None:
 
 def test_a_network_that_fills_the_memory_is_not_compared(layer: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    monkeypatch.setattr(tuning, "MEMORY_SHARE", 1e-12)
+    monkeypatch.setattr(network_variants, "MEMORY_SHARE", 1e-12)
     options = Options(progress=lambda step, done, total: said.append(step))
-    assert tuning.run_variants(to_tasks(read(layer.model, options), options), options, [{}, {}]) == ()
+    variant = network_variants.Variant(to_tasks(read(layer.model, options), options))
+    assert network_variants.run_variants([variant, variant], options) == ()
     assert any("too large" in line for line in said)
 
 
@@ -273,11 +274,11 @@ def test_workload_names() -> None:
 def test_ansorc_records(tuned: tuple[Path, Path], tmp_path: Path) -> None:
     _, path = tuned
     lines, copy, small = tmp_path / "r.jsonl", tmp_path / "copy.db", tmp_path / "small.db"
-    assert "8 trials" in _run("records", "export", str(path), str(lines)).stdout
+    assert "8 records" in _run("records", "export", str(path), str(lines)).stdout
     assert len({json.loads(line)["candidate"].__repr__() for line in lines.read_text().splitlines()}) == 8
-    assert "8 new trials" in _run("records", "import", str(lines), str(copy)).stdout
-    assert "0 new trials" in _run("records", "merge", str(path), "-o", str(copy)).stdout
-    assert "1 trials" in _run("records", "distill", str(path), "-o", str(small)).stdout
+    assert "8 new records" in _run("records", "import", str(lines), str(copy)).stdout
+    assert "0 new records" in _run("records", "merge", str(path), "-o", str(copy)).stdout
+    assert "1 records" in _run("records", "distill", str(path), "-o", str(small)).stdout
     assert _run("records", "best", str(copy)).stdout == _run("records", "best", str(small)).stdout
     assert "8 trials of 1 tasks" in _run("records", "stats", str(copy)).stdout
     assert len(_run("records", "query", str(copy), "--limit", "3").stdout.splitlines()) == 3
