@@ -1,12 +1,10 @@
 """Static memory plan: where every value of @main lies.
 
-A task's result that is returned goes straight into the output's buffer; every other one gets an offset in one arena, by
-best fit in order of size over the calls in which it is alive. An elementwise task may write over an argument that dies.
-The parts of a concatenation lie in the whole, which is alive from the first of them on.
+A task's result that is returned goes straight into the output's buffer; every other one gets an offset in one arena for
+as long as it is alive (see `allocate`). An elementwise task may write over an argument that dies. The parts of a
+concatenation lie in the whole, which is alive from the first of them on.
 """
 
-import random
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from math import prod
@@ -199,51 +197,31 @@ def lower_bound(buffers: list[Buffer]) -> int:
     return max(alive, default=0)
 
 
-GOOD_ENOUGH = 1.02
-BLURRED_ORDERS = 60
-ORDERS: tuple[Callable[[Buffer], tuple[float, ...]], ...] = (
-    lambda b: (-b.size, b.first),
-    lambda b: (-b.size * (b.last - b.first + 1), b.first),
-    lambda b: (b.first, -b.size),
-    lambda b: (-(b.last - b.first), -b.size),
-)
-
-
 def allocate(buffers: list[Buffer]) -> list[Buffer]:
-    """Give every buffer an offset so that no two overlap in time and space.
+    """Give every buffer an offset so that no two overlap in time and space, and halves lie where halves did before.
 
-    The best of several greedy orders; while that is far from the lower bound, of orders by blurred size (seeded).
+    Buffers that are never alive together have one place after another, in the middle of the largest of them:
+
+        |  first half of A   |   second half of A  |
+             |  of B         |   of B        |
+
+    Threads share rows, so that a core writes the same half of each buffer, and need not take from another core's cache
+    what it overwrites (`tests/native/halves.c`). More threads than two find what is theirs in part.
     """
-    best: list[Buffer] = []
-    best_peak = -1
-    bound = lower_bound(buffers)
-    for order in (*ORDERS, *(_blurred(seed) for seed in range(BLURRED_ORDERS))):
-        placed = _greedy(buffers, order)
-        peak = max((b.offset + b.size for b in placed), default=0)
-        if best_peak < 0 or peak < best_peak:
-            best, best_peak = placed, peak
-        if best_peak <= GOOD_ENOUGH * bound:
-            break
-    return best
-
-
-def _blurred(seed: int) -> Callable[[Buffer], tuple[float, ...]]:
-    generator = random.Random(seed)
-    return lambda b: (-b.size * generator.uniform(0.5, 2.0), b.first)
-
-
-def _greedy(buffers: list[Buffer], order: Callable[[Buffer], tuple[float, ...]]) -> list[Buffer]:
-    placed: dict[int, Buffer] = {}
-    for k in sorted(range(len(buffers)), key=lambda i: order(buffers[i])):
+    places: list[list[int]] = []
+    for k in sorted(range(len(buffers)), key=lambda i: (-buffers[i].size, buffers[i].first)):
         b = buffers[k]
-        taken = sorted(
-            (p.offset, p.offset + p.size) for p in placed.values() if p.first <= b.last and b.first <= p.last
-        )
-        best_gap, offset, cursor = None, -1, 0
-        for start, end in taken:
-            gap = start - cursor
-            if gap >= b.size and (best_gap is None or gap < best_gap):
-                best_gap, offset = gap, cursor
-            cursor = max(cursor, end)
-        placed[k] = replace(b, offset=offset if best_gap is not None else cursor)
-    return [placed[k] for k in range(len(buffers))]
+        free = [p for p in places if all(buffers[n].last < b.first or b.last < buffers[n].first for n in p)]
+        if free:
+            free[-1].append(k)  # the smallest, as places were made for larger buffers first
+        else:
+            places.append([k])
+    placed = list(buffers)
+    start = 0
+    for place in places:
+        size = buffers[place[0]].size
+        for k in place:
+            middle = (size - buffers[k].size) // 2
+            placed[k] = replace(buffers[k], offset=start + middle // ALIGNMENT * ALIGNMENT)
+        start += size
+    return placed

@@ -16,8 +16,8 @@ enum {
   /* Longer than it takes to move a thread to another core: who slept in the meantime would be woken back. */
   SPIN_NS = 500 * 1000,
   /* The region word is number << THREAD_BITS | threads; threads 0 tells the workers to end. */
-  /* A thread takes its share of the chunks in four blocks, then looks at the shares of some others. */
-  BLOCKS = 4,
+  /* A thread takes its share of the chunks in so many blocks, then looks at the shares of some others. */
+  BLOCKS = 3,
   VICTIMS = 8,
   /* Blocks that a kernel keeps between two operations lie on the stack; some C libraries give threads 128 KiB. */
   STACK_BYTES = 8 << 20,
@@ -35,9 +35,12 @@ struct region {
   int64_t spin_ns;
 };
 
-/* How many chunks of a thread's share are taken; a line of the cache each. */
+/* What is left of a share behind each block: large ones keep a core in its lines, small ones even out. */
+static const int left_eighths[BLOCKS] = {2, 1, 0};
+
+/* How many blocks of a thread's share are taken; a line of the cache each. */
 struct share {
-  _Alignas(128) _Atomic int64_t taken;
+  _Alignas(128) _Atomic int taken;
 };
 
 static struct {
@@ -151,34 +154,35 @@ static void barrier(const struct region *region) {
   if (slept && region->caller_core >= 0) leave_core(atomic_load(&pool.opener_core));
 }
 
-/* Call chunks [lo, hi) of the share [start, end). A share goes row by row, and is computed column by column: what all
- * chunks of a column read again and again, such as weights, stays in the cache meanwhile. */
-static void call_chunks(const struct ansorc_step *step, void *const *bases, int64_t start, int64_t end, int64_t lo,
-                        int64_t hi) {
-  int64_t columns = step->columns, rows = step->chunks / columns, before = 0;
-  for (int64_t column = 0; column < columns && before < hi; column++) {
-    int64_t first = (start - column + columns - 1) / columns, count = (end - column + columns - 1) / columns - first;
-    int64_t from = lo > before ? lo - before : 0, to = hi - before < count ? hi - before : count;
-    if (from < to) step->call(bases, column * rows + first + from, column * rows + first + to);
-    before += count;
+/* Call chunks [start, end), which are numbered row by row, column by column: what all chunks of a column read again and
+ * again, such as weights, stays in the cache meanwhile. */
+static void call_chunks(const struct ansorc_step *step, void *const *bases, int64_t start, int64_t end) {
+  int64_t columns = step->columns, rows = step->chunks / columns;
+  for (int64_t column = 0; column < columns; column++) {
+    int64_t from = (start - column + columns - 1) / columns, to = (end - column + columns - 1) / columns;
+    if (from < to) step->call(bases, column * rows + from, column * rows + to);
   }
 }
 
 /* Every thread has a share of neighbouring chunks, rows first, the same in steps of equal extents: what it wrote in one
- * step, it finds in its own cache in the next. That counts most where the cores share no cache, and a line that both
- * have read is slow to write. Late or slow threads are evened out by those that are done with theirs. */
+ * step, it finds in its own cache in the next. A line that another core has costs 4 to 20 times as much. Late or slow
+ * threads are evened out by those that are done with theirs, who take the end of a share: there, pairs of threads meet,
+ * one from below, one from above, so that what is taken lies beside what the taker has. */
 static void run_chunks(const struct ansorc_step *step, const struct region *region, int index) {
   int threads = region->threads, victims = threads < VICTIMS ? threads : VICTIMS;
   for (int k = 0; k < victims; k++) {
-    int owner = (index + k) % threads;
-    int64_t start = step->chunks * owner / threads, end = step->chunks * (owner + 1) / threads;
-    int64_t block = (end - start) / BLOCKS;
-    if (block < 1) block = 1;
-    _Atomic int64_t *taken = &pool.shares[owner].taken;
-    while (atomic_load_explicit(taken, memory_order_relaxed) < end - start) {
-      int64_t lo = start + atomic_fetch_add_explicit(taken, block, memory_order_relaxed);
-      if (lo >= end) break;
-      call_chunks(step, region->bases, start, end, lo - start, (end - lo > block ? lo + block : end) - start);
+    int owner = (index + (index % 2 == 0 ? k : threads - k)) % threads;
+    int64_t start = step->chunks * owner / threads, end = step->chunks * (owner + 1) / threads, size = end - start;
+    _Atomic int *taken = &pool.shares[owner].taken;
+    while (atomic_load_explicit(taken, memory_order_relaxed) < BLOCKS) {
+      int block = atomic_fetch_add_explicit(taken, 1, memory_order_relaxed);
+      if (block >= BLOCKS) break;
+      int64_t lo = block == 0 ? 0 : size - size * left_eighths[block - 1] / 8, hi = size - size * left_eighths[block] / 8;
+      if (lo == hi) continue;
+      if (owner % 2 == 0)
+        call_chunks(step, region->bases, start + lo, start + hi);
+      else
+        call_chunks(step, region->bases, end - hi, end - lo);
     }
   }
 }

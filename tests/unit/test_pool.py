@@ -161,10 +161,12 @@ for columns, rows, threads in ((1, 1, 2), (1, 13, 3), (5, 1, 2), (3, 7, 2), (8, 
 
 SHARES_ARE_ROWS = """
 assert calls_of(columns=8, rows=2, threads=2) == [(chunk, chunk + 1) for chunk in range(16)]  # a row each
-begins = [0, 2, 4, 5, 7, 9, 10, 11, 13, 15, 16, 18, 20]  # five rows each: two blocks of a column, and one of both
+begins = [0, 4, 5, 6, 10, 14, 15, 16, 20]  # five rows each, of which four come first, and what may be taken last
 assert calls_of(columns=2, rows=10, threads=2) == list(zip(begins, begins[1:]))
+begins = [0, 6, 7, 8, 9, 10, 16]
+assert calls_of(columns=1, rows=16, threads=2) == list(zip(begins, begins[1:]))
 """
-"""Shares that were columns would be called in blocks of two chunks, from first to last."""
+"""Shares that were columns would be called in blocks of six chunks, from first to last."""
 
 
 def test_every_chunk_is_computed_once_in_calls_of_one_column() -> None:
