@@ -11,7 +11,7 @@ up. What was found is kept in the records, so that whoever compiles with them fo
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
@@ -87,7 +87,7 @@ def form_fastest_tasks(source: Program, options: Options) -> Program:
     if path is not None:
         target, threads = target_key(options.target), options.threads or usable_cores()
         with Records(Path(path)) as records:
-            records.add_fusions(measured.fusions(chosen, target, threads))
+            records.add_fusions(measured.fusions(chosen.fused, target, threads))
     return best
 
 
@@ -113,12 +113,12 @@ class Faster:
         others = {n: p for n, p in self.chains.items() if n != name and n in self.seconds}
         return fewest_seconds(parts, self.seconds, others) if all(p in self.seconds for p in parts) else None
 
-    def fusions(self, chosen: Noted, target: str, threads: int) -> Iterator[Fusion]:
-        """Yield what is known of the chains of a choice."""
-        for name, parts in chosen.parts.items():
+    def fusions(self, fused: Collection[str], target: str, threads: int) -> Iterator[Fusion]:
+        """Yield what was measured of all chains, where those of some names are to be one task."""
+        for name, parts in self.chains.items():
             together, apart = self.seconds.get(name), self.apart(name, parts)
             if together is not None and apart is not None:
-                yield Fusion(name, target, threads, name in chosen.fused, together, apart, time.time())
+                yield Fusion(name, target, threads, name in fused, together, apart, time.time())
 
 
 def seconds_of_calls(programs: Sequence[Program], timed: Sequence[VariantTimes]) -> Mapping[str, float]:

@@ -174,7 +174,7 @@ static void run_chunks(const struct ansorc_step *step, const struct region *regi
     int owner = (index + (index % 2 == 0 ? k : threads - k)) % threads;
     int64_t start = step->chunks * owner / threads, end = step->chunks * (owner + 1) / threads, size = end - start;
     _Atomic int *taken = &pool.shares[owner].taken;
-    while (atomic_load_explicit(taken, memory_order_relaxed) < BLOCKS) {
+    while (size > 0 && atomic_load_explicit(taken, memory_order_relaxed) < BLOCKS) {
       int block = atomic_fetch_add_explicit(taken, 1, memory_order_relaxed);
       if (block >= BLOCKS) break;
       int64_t lo = block == 0 ? 0 : size - size * left_eighths[block - 1] / 8, hi = size - size * left_eighths[block] / 8;
