@@ -70,7 +70,7 @@ def stats(file: Path) -> None:
             counts = records.query(f"SELECT {column}, count(*) FROM trials GROUP BY 1 ORDER BY 2 DESC")
             click.echo(f"by {column}: " + ", ".join(f"{value} {count}" for value, count in counts))
         fusions = records.fusions()
-        click.echo(f"{len(fusions)} chains of tasks, {sum(f.fuse for f in fusions)} of them faster as one")
+        click.echo(f"{len(fusions)} chains of tasks, {sum(f.fuse for f in fusions)} of them one task")
 
 
 @command.command("export")

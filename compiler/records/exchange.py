@@ -139,6 +139,7 @@ def check(path: Path) -> Health:
         with Records(path, create=False) as records:
             for _ in records.every():
                 count += 1
+            records.fusions()
     except (sqlite3.DatabaseError, UnusableRecordsError, ValueError, KeyError) as error:
         problems.append(str(error).splitlines()[0])
     return Health(count, tuple(problems))

@@ -165,8 +165,8 @@ static void call_chunks(const struct ansorc_step *step, void *const *bases, int6
 }
 
 /* Every thread has a share of neighbouring chunks, rows first, the same in steps of equal extents: what it wrote in one
- * step, it finds in its own cache in the next. A line that another core has costs 4 to 20 times as much. Late or slow
- * threads are evened out by those that are done with theirs, who take the end of a share: there, pairs of threads meet,
+ * step, it finds in its own cache in the next. A line that another core has costs several times as much
+ * (tests/native/halves.c). Late or slow threads are evened out by those that are done with theirs, who take the end of a share: there, pairs of threads meet,
  * one from below, one from above, so that what is taken lies beside what the taker has. */
 static void run_chunks(const struct ansorc_step *step, const struct region *region, int index) {
   int threads = region->threads, victims = threads < VICTIMS ? threads : VICTIMS;

@@ -4,11 +4,11 @@
  * purpose, except where tensors of several sizes overlap. */
 #define _GNU_SOURCE
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+
+#include "two_cores.h"
 
 enum { LINE = 64, PLACE = 1 << 20, TENSORS = 8, ROUNDS = 300, IGNORED = 20, ROW_LINES = 12 };
 enum { ROWS, COLUMNS, FROM_A_START, AROUND_A_MIDDLE, CASES };
@@ -23,19 +23,6 @@ static _Alignas(4096) char arena[2][PLACE];
 static _Alignas(128) _Atomic int arrived;
 static _Alignas(128) _Atomic int phase;
 static int kind;
-
-static double now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static void stay_on(int core) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(core, &set);
-  sched_setaffinity(0, sizeof set, &set);
-}
 
 static void barrier(void) {
   int before = atomic_load(&phase);

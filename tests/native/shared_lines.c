@@ -1,11 +1,11 @@
 /* What it takes two cores to pass lines of their caches to each other: cc -O2 tests/native/shared_lines.c -lpthread */
 #define _GNU_SOURCE
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+
+#include "two_cores.h"
 
 enum { BYTES = 256 << 10, LINE = 64, ROUNDS = 400, IGNORED = 20 };
 enum { PING, READ_WRITTEN, WRITE_WRITTEN, WRITE_READ, CASES };
@@ -18,19 +18,6 @@ static _Alignas(128) _Atomic int turn;
 static int kind;
 static double total_ns;
 static volatile long sink;
-
-static double now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static void stay_on(int core) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(core, &set);
-  sched_setaffinity(0, sizeof set, &set);
-}
 
 static void read_lines(void) {
   long sum = 0;

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from click.testing import CliRunner
 from onnx import helper
 from onnx_cases import graph_model
 
-from ansorc.compiler import measured_fusion
+from ansorc.compiler import measured_fusion, tuning
 from ansorc.compiler.driver import compile_model, read, to_tasks
 from ansorc.compiler.fusion import known_fusions
 from ansorc.compiler.measured_fusion import fewest_seconds
@@ -21,9 +22,10 @@ from ansorc.compiler.measuring.running_network import VariantTimes
 from ansorc.compiler.network_variants import Variant
 from ansorc.compiler.options import Options
 from ansorc.compiler.program import Program
-from ansorc.compiler.records import exchange
+from ansorc.compiler.records import exchange, shipped
 from ansorc.compiler.records.database import Fusion, Records
 from ansorc.compiler.target import parse_target, target_key
+from ansorc.tools import tune
 
 FUSION = Fusion("task_0", "cpu", 2, True, 1e-3, 2e-3, 1.0)
 GENERATOR = np.random.default_rng(0)
@@ -149,6 +151,23 @@ def test_a_search_measures_chains(attention: onnx.ModelProto, tmp_path: Path) ->
     assert 0 < fusion.apart < 1
     assert fusion.target == target_key(parse_target("native"))
     assert (whole in tried) == fusion.fuse
+
+
+def test_what_is_shipped_of_chains_is_used(
+    attention: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (whole,) = form(attention).code
+    path, key = tmp_path / "r.db", target_key(parse_target("native"))
+    with Records(path) as records:
+        records.add_fusions([replace(FUSION, task=whole, target=key, fuse=False), FUSION])
+    arguments = ["ship", "bert_tiny_b1", "--records", str(path), "-o", str(tmp_path / "shipped.db")]
+    monkeypatch.setattr(tuning, "winners", lambda *_: [])
+    assert CliRunner().invoke(tune.command, arguments, catch_exceptions=False).exit_code == 0
+    monkeypatch.setattr(shipped, "SHIPPED", tmp_path / "shipped.db")
+    with Records(shipped.SHIPPED, create=False, frozen=True) as records:
+        assert [f.task for f in records.fusions()] == [whole]
+    assert whole not in form(attention, threads=2).code
+    assert whole in form(attention, threads=2, records="none").code
 
 
 def test_what_is_known_of_chains_is_shared(tmp_path: Path) -> None:
