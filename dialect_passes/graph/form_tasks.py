@@ -13,7 +13,7 @@ computed twice.
     elementwise                             joins elementwise users, row reductions and a pad
     row reduction (softmax, layer norm)     joins elementwise users and reductions over the same rows
     extract_slice, insert_slice             join elementwise users and each other; the former joins an anchor, too, or
-                                            is a view (see place_parts)
+                                            is a view (see place_parts); slices of concatenations are where they can
     transpose                               joins a pad
     pad                                     joins the anchor that reads it, if whoever makes its source cannot write it;
                                             starts a task otherwise
@@ -103,9 +103,10 @@ def _group(main: ir.Operation) -> list[Group]:
         target = member_of[users[0]] if len(joined) == 1 and users[0] in member_of else None
         if op.name == place_parts.CONCAT or (op.name in VIEWS and not _inside_border(op, target)):
             continue  # they cost nothing between tasks
-        if target is None or not _may_join(op, users, target):
-            if place_parts.view_slice(op):
-                continue
+        joins = target is not None and _may_join(op, users, target)
+        if (not joins or place_parts.is_cut_from_parts(op)) and place_parts.view_slice(op):
+            continue
+        if target is None or not joins:
             target = Group(op)
             groups.append(target)
         target.members.append(op)

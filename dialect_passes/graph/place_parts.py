@@ -5,9 +5,10 @@
     %a = conv ...; %a1 = tensor.pad %a; ...; %p = tensor.concat dim(3) %a1, %b1
 
 The concatenation stays in @main and costs nothing: each part is the result of a task, in rows of the whole
-(`dialect_passes.pitch`), and has one place. What cannot be written there, an input or what lies in another
-concatenation already, is copied by a task of its own. A slice that no task takes in stays in @main, too, as
-`tensor.extract_slice ... {ansorc.view}`: whoever reads it reads rows of what it is cut from.
+(`dialect_passes.pitch`), and has one place. Channels between zeros of which only slices are read, neighbours of
+each, are parts as well. What cannot be written there, an input or what lies in another concatenation already, is
+copied by a task of its own. A slice that no task takes in stays in @main, too, as `tensor.extract_slice ...
+{ansorc.view}`: whoever reads it reads rows of what it is cut from.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from collections.abc import Iterator
 from math import prod
 
 from mlir import ir
-from mlir.dialects import linalg, tensor
+from mlir.dialects import arith, linalg, tensor
 
 from ansorc.dialect_passes.graph.groups import SHADOWS, VIEWS, before_collapse
 from ansorc.dialect_passes.graph.rebuild import rebuilt
-from ansorc.dialect_passes.ir_walk import body, pad_amounts, shape
+from ansorc.dialect_passes.ir_walk import body, pad_amounts, shape, value_of
 from ansorc.dialect_passes.pitch import Pitch
 
 CONCAT = "tensor.concat"
@@ -31,6 +32,9 @@ NO_TASKS = (*VIEWS, *SHADOWS, "ml_program.global_load_const")
 
 def run(main: ir.Operation) -> None:
     """Bring the concatenations of @main, in place, into the form where `place_of` holds for all of their parts."""
+    for op in [o.operation for o in body(main).operations]:
+        if op.name == "tensor.pad":
+            _pad_by_parts(op)
     _nest(main)
     for op in [o.operation for o in body(main).operations]:
         if op.name == "tensor.pad":
@@ -44,6 +48,28 @@ def run(main: ir.Operation) -> None:
                         kind = ir.RankedTensorType(part.type)
                         out = tensor.EmptyOp(list(kind.shape), kind.element_type).result
                         op.operands[number] = linalg.copy(part, outs=[out])
+
+
+def _pad_by_parts(pad: ir.Operation) -> None:
+    """Concatenate channels and the zeros around them, if only slices are read: no schedule writes such a border."""
+    source, axis = pad.operands[0], len(shape(pad.operands[0])) - 1
+    low, high = pad_amounts(pad)
+    if any(low[:axis]) or any(high[:axis]) or len(pad.operands) != 1:
+        return
+    readers = [use.owner.operation for use in pad.results[0].uses]
+    if not all(op.name == "tensor.extract_slice" and _place_of_slice(op) for op in readers):
+        return
+    with ir.InsertionPoint(pad), pad.location:
+        number = arith.constant(ir.RankedTensorType(source.type).element_type, value_of(pad))
+        parts = [_channels(number, source, low[axis]), source, _channels(number, source, high[axis])]
+        whole = tensor.ConcatOp(pad.results[0].type, axis, [part for part in parts if shape(part)[axis]]).result
+    pad.results[0].replace_all_uses_with(whole)
+    pad.erase()
+
+
+def _channels(number: ir.Value, like: ir.Value, count: int) -> ir.Value:
+    out = tensor.EmptyOp([*shape(like)[:-1], count], number.type).result
+    return linalg.fill(number, outs=[out])
 
 
 def _nest(main: ir.Operation) -> None:
@@ -86,6 +112,12 @@ def place_of(value: ir.Value) -> tuple[ir.Value, int, Pitch | None]:
         return whole, offset + before, None
     step = prod(shape(concat.results[0])[axis:])
     return whole, offset + before, Pitch(prod(parts[number][axis:]), outer.step if outer else step)
+
+
+def is_cut_from_parts(op: ir.Operation) -> bool:
+    """Whether an operation is a slice of a concatenation."""
+    source = op.operands[0] if op.name == "tensor.extract_slice" else None
+    return source is not None and not isinstance(source.owner, ir.Block) and source.owner.operation.name == CONCAT
 
 
 def view_slice(op: ir.Operation) -> bool:

@@ -1,6 +1,7 @@
 """Normalisations and softmax: a few generics over the full domain, reduced dims dropped."""
 
 from collections.abc import Sequence
+from functools import reduce
 from math import prod
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from ansorc.frontends.onnx.block import Block, Scalar
 from ansorc.frontends.onnx.element_types import lowest
 from ansorc.frontends.onnx.emitter import Value
-from ansorc.frontends.onnx.layouts import vector_attribute
+from ansorc.frontends.onnx.layouts import channels_first, channels_last
 from ansorc.frontends.onnx.node import Node, Operand, Operator, RefusedError, normal_axis
 from ansorc.frontends.onnx.ops_reduction import reduced
 
@@ -111,24 +112,23 @@ def instance_normalization(node: Node) -> Value:
 
 
 def local_response(node: Node) -> Value:
-    """x * (bias + alpha/size * s) ** -beta, s = the sum of squares over near channels."""
+    """x * (bias + alpha/size * s) ** -beta, s = the sum of squares over near channels.
+
+    Channels last, as what is around it: each neighbour is read from rows that zeros surround.
+    """
     x, size = node.value(0), node.attribute("size", 1)
     alpha, beta = node.attribute("alpha", 1e-4), node.attribute("beta", 0.75)
     bias = node.attribute("bias", 1.0)
-    emitter = node.emitter
-    squares = emitter.map([x], x.dtype, lambda b, v: b.mul(v, v))
-    # The channels are the sliding dim of a 1-D pool over [N, C, rest].
-    rows = emitter.reshape(squares, [x.shape[0], x.shape[1], prod(x.shape[2:])])
-    low = (size - 1) // 2
-    padded = emitter.pad(rows, [0, low, 0], [0, size - 1 - low, 0], 0)
-    window = emitter.empty([size], x.dtype)
-    ones = f" {{dilations = {vector_attribute([1])}, strides = {vector_attribute([1])}}}"
-    init = emitter.fill(rows.shape, x.dtype, 0)
-    near = emitter.named("pooling_nwc_sum", [padded, window], init, ones)
+    emitter, low = node.emitter, (size - 1) // 2
+    rows = emitter.transpose(x, channels_last(x.rank))
+    outer = [0] * (x.rank - 1)
+    padded = emitter.pad(rows, [*outer, low], [*outer, size - 1 - low], 0)
+    near = [emitter.slice(padded, [*outer, k], rows.shape) for k in range(size)]
 
-    def body(b: Block, v: Scalar, s: Scalar) -> Scalar:
-        scaled = b.mul(s, b.constant(alpha / size, s.dtype))
-        base = b.add(scaled, b.constant(bias, s.dtype))
+    def body(b: Block, *values: Scalar) -> Scalar:
+        v, squares = values[low], [b.mul(u, u) for u in values]
+        scaled = b.mul(reduce(b.add, squares), b.constant(alpha / size, v.dtype))
+        base = b.add(scaled, b.constant(bias, v.dtype))
         if beta == 0.75:  # two square roots vectorize, a power is a call
             half = b.apply("math.sqrt", base)
             return b.div(v, b.mul(half, b.apply("math.sqrt", half)))
@@ -136,9 +136,9 @@ def local_response(node: Node) -> Value:
             return b.div(v, b.apply("math.sqrt", base))
         if beta == 1.0:
             return b.div(v, base)
-        return b.mul(v, b.apply("math.powf", base, b.constant(-beta, s.dtype)))
+        return b.mul(v, b.apply("math.powf", base, b.constant(-beta, v.dtype)))
 
-    return emitter.map([x, emitter.reshape(near, x.shape)], x.dtype, body)
+    return emitter.transpose(emitter.map(near, x.dtype, body), channels_first(x.rank))
 
 
 def softmax(logarithmic: bool) -> Operator:

@@ -135,6 +135,16 @@ BODIES = {
         h = Exp (e)
         i = Concat <axis = 0> (h, g)
         y = Concat <axis = 1> (i, f)""",
+    "near channels": """
+        a = Conv <pads = [1, 1, 1, 1]> (x, w3)
+        b = Relu (a)
+        c = LRN <size = 5, alpha = 0.5> (b)
+        d = MaxPool <kernel_shape = [3, 3], strides = [2, 2]> (c)
+        e = LRN <size = 7, alpha = 0.5, beta = 0.6> (d)
+        f = Conv <pads = [1, 1, 1, 1]> (e, w3)
+        g = LRN <size = 3> (x)
+        y = Conv (g, w1)
+        z = Sigmoid (f)""",
     "strassen": """
         a = Conv (x, w1)
         b = Conv (x, w64)
@@ -190,6 +200,16 @@ def test_nothing_is_only_moved(name: str) -> None:
     assert "tensor.concat" in program.main
 
 
+def test_near_channels_are_read_where_they_lie() -> None:
+    body = BODIES["near channels"]
+    near, alone = (
+        to_tasks(read(model(text), OPTIONS), OPTIONS) for text in (body, re.sub(r"LRN <[^>]*>", "Sigmoid", body))
+    )
+    transposes, expected = (sum("linalg.transpose" in t for t in p.code.values()) for p in (near, alone))
+    assert transposes == expected
+    assert sum("math.sqrt" in text or "math.powf" in text for text in near.code.values()) == 3
+
+
 def test_rows_of_a_piece_are_a_view_of_a_view() -> None:
     """Values without the class token, as attention over tokens has them: queries, keys and values are one tensor."""
     proto = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["": 18]>
@@ -228,7 +248,8 @@ def test_whoever_makes_a_part_writes_its_border(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "views"), [("pieces of a value", 2), ("pieces of parts", 4), ("a piece that is a result", 1)]
+    ("name", "views"),
+    [("pieces of a value", 2), ("pieces of parts", 4), ("a piece that is a result", 1), ("near channels", 12)],
 )
 def test_pieces_are_views(name: str, views: int) -> None:
     program = to_tasks(read(model(BODIES[name]), OPTIONS), OPTIONS)
