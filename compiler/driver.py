@@ -58,7 +58,7 @@ def compile_to_file(model: str | PathLike[str] | ModelProto, options: Options, o
     if library.is_low_level(model):
         return library.from_low_level(Path(str(model)), options, output, emit, start)
     source = to_tasks(read(model, options), options)
-    options = with_schedules(source, options)
+    options = with_schedules(source, options, start)
     known = (*LATER[source.stage], *library.STAGES)
     if emit not in known:
         raise UnknownStageError(emit, known)
@@ -91,8 +91,8 @@ def link_tasks(
     return assembly
 
 
-def with_schedules(source: Program, options: Options) -> Options:
-    """Search schedules for the tasks, or look them up, if the options say so."""
+def with_schedules(source: Program, options: Options, began: float | None = None) -> Options:
+    """Search schedules for the tasks, or look them up, if the options say so; their seconds count from `began`."""
     wanted = options.searches or options.records is not None
     if not options.searches and (options.records == NO_RECORDS or (not wanted and source.stage != "linalg")):
         return options
@@ -103,7 +103,7 @@ def with_schedules(source: Program, options: Options) -> Options:
     if options.searches:
         from ansorc.compiler.tuning import search
 
-        return recorded.with_schedules(options, search([source], options).best)
+        return recorded.with_schedules(options, search([source], options, began=began).best)
     found, coverage = recorded.recorded(source, options)
     for line in recorded.coverage_lines(coverage) if wanted else ():
         options.report(line)

@@ -24,7 +24,7 @@ from ansorc.compiler.program import Program
 from ansorc.compiler.records.database import Fusion, Records
 from ansorc.compiler.search.task import calls_of
 from ansorc.compiler.target import runs_here, target_key, usable_cores
-from ansorc.compiler.tuning import WINS, records_file
+from ansorc.compiler.tuning import WINS, expected_seconds, records_file
 from ansorc.dialect_passes.graph.form_tasks import Fuse
 from ansorc.dialect_passes.graph.outline import symbol_of
 
@@ -60,7 +60,7 @@ def form_fastest_tasks(source: Program, options: Options) -> Program:
     models = Noted(fuses(options))
     plain = form_tasks(source, models)
     here = options.cluster is None and not options.cold and runs_here(options.target)
-    hurry = options.seconds is not None and options.seconds < LEAST_SECONDS
+    hurry = expected_seconds(options) < LEAST_SECONDS
     if options.fuse_chains != "auto" or not here or hurry or not models.parts:
         return plain
     every = Noted(fuses(replace(options, fuse_chains="always")))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from math import inf
 from pathlib import Path
 from statistics import median
 
@@ -50,10 +51,12 @@ def search(
     least_gain: float = 0.0,
     objective: str = "latency",
     required: Sequence[float] = (),
+    began: float | None = None,
 ) -> Tuned:
     """Tune programs of the stage `linalg` together on this machine; trials go to the records.
 
-    `objective` is one of OBJECTIVES; `required` has seconds of each program, for the objective of that name.
+    `objective` is one of OBJECTIVES; `required` has seconds of each program, for the objective of that name. Seconds
+    of the options count from `began` (time.perf_counter), or from now.
 
     Raises NothingToTuneError, InvalidOptionError for another machine's target, UnusableRecordsError, ClusterError.
     """
@@ -76,7 +79,7 @@ def search(
     goal = Goal(tuple({t.name: t.weight for t in tasks} for tasks in each), objective, tuple(required))
     if settings is None:
         settings = SearchSettings(batch=batch_size(options, count))
-    budget = Budget(options.trials or None, options.seconds, patience, least_gain)
+    budget = Budget(options.trials or None, options.seconds, began, patience, least_gain)
     model = starting_model(options)
     trees = None if model is None else Trees.load(model)
     # Elsewhere, or with empty caches, this machine's running network tells nothing.
@@ -164,6 +167,12 @@ def batch_size(options: Options, tasks: int) -> int:
     if options.seconds is not None:
         shares.append(int(options.seconds * TRIALS_A_SECOND / (3 * tasks)))
     return max(LEAST_BATCH, min(shares))
+
+
+def expected_seconds(options: Options) -> float:
+    """Return what a search takes, about."""
+    trials = options.trials / TRIALS_A_SECOND if options.trials else inf
+    return min(trials, options.seconds or inf)
 
 
 def _reporting(options: Options) -> Watch:

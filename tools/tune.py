@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+from onnx import ModelProto
 
 from ansorc.compiler import tuning
 from ansorc.compiler.driver import link_tasks, read, to_tasks
@@ -101,14 +102,19 @@ class Search:
         return SearchSettings(evolution, batch=size, policy=str(self.raw["policy"]))
 
     def run(
-        self, sources: Sequence[Program], watch: Callable[[Event], None], objective: str, required: Sequence[float]
+        self,
+        sources: Sequence[Program],
+        watch: Callable[[Event], None],
+        objective: str,
+        required: Sequence[float],
+        began: float,
     ) -> Tuned:
-        """Search."""
+        """Search; the budget's seconds began then (time.perf_counter)."""
         early = self.raw["early_stopping"]
         return tuning.search(
             sources, self.options, watch, self.settings(tuning.tunable(sources, self.options)),
             strategy=str(self.raw["scheduler"]), patience=None if early is None else int(str(early)),
-            least_gain=float(str(self.raw["least_gain"])), objective=objective, required=required,
+            least_gain=float(str(self.raw["least_gain"])), objective=objective, required=required, began=began,
         )  # fmt: skip
 
 
@@ -134,7 +140,7 @@ def op(name: str | None, list_names: bool, **raw: object) -> None:
         return
     search, workload = Search(**raw), named(name)
     limits = _limits(search)
-    _tune_one(search, workload.name, to_tasks(read(workload.model, search.options), search.options), limits)
+    _tune_one(search, workload.name, workload.model, limits)
 
 
 @command.command()
@@ -153,9 +159,8 @@ def suite(which: str, batch_size: int, **raw: object) -> None:
     else:
         layers = tuple(w for w in PAPER if (w.operator in SUBGRAPHS) == (which == "subgraph"))
     for workload in layers:
-        model = workload.case(batch_size).model
         title = f"{workload.operator} {workload.name} batch {batch_size}"
-        _tune_one(search, title, to_tasks(read(model, search.options), search.options), limits)
+        _tune_one(search, title, workload.case(batch_size).model, limits)
 
 
 @command.command()
@@ -189,9 +194,11 @@ def network(
     if output is not None and len(models) > 1:
         raise InvalidOptionError("--output", output, "one MODEL: compile the others with `ansorc --records`")
     limits = _limits(search)
+    began = time.perf_counter()
     sources = [to_tasks(read(file, search.options), search.options) for file in files]
     required = [ms / 1e3 for ms in required_ms]
-    tuned = _tune_together(search, " + ".join(s.name for s in sources), sources, limits, objective, required)
+    title = " + ".join(s.name for s in sources)
+    tuned = _tune_together(search, title, sources, limits, began, objective, required)
     for line in network_lines(sources, tuned, search.options):
         click.echo(line)
     if output is not None:
@@ -264,8 +271,10 @@ def _limits(search: Search) -> Limits:
     return measure_limits(search.options.threads or usable_cores())
 
 
-def _tune_one(search: Search, title: str, source: Program, limits: Limits) -> Tuned:
-    return _tune_together(search, title, [source], limits)
+def _tune_one(search: Search, title: str, model: ModelProto, limits: Limits) -> Tuned:
+    began = time.perf_counter()
+    source = to_tasks(read(model, search.options), search.options)
+    return _tune_together(search, title, [source], limits, began)
 
 
 def _tune_together(
@@ -273,14 +282,14 @@ def _tune_together(
     title: str,
     sources: Sequence[Program],
     limits: Limits,
+    began: float,
     objective: str = "latency",
     required: Sequence[float] = (),
 ) -> Tuned:
     path = tuning.records_file(search.options)
-    start = time.monotonic()
     with Watcher(title, search.options, limits) as watcher:
-        tuned = search.run(sources, watcher.show, objective, required)
-    took = time.monotonic() - start
+        tuned = search.run(sources, watcher.show, objective, required, began)
+    took = time.perf_counter() - began
     click.echo("\n".join(result_lines(title, tuned, limits, search.options)))
     rate = tuned.trials / took if took else 0.0
     ended = "interrupted; " if tuned.interrupted else ""

@@ -27,6 +27,8 @@ class Budget:
 
     trials: int | None = None
     seconds: float | None = None
+    began: float | None = None
+    """time.perf_counter() when `seconds` began [default: with the first batch]; one batch is tried all the same."""
     patience: int | None = None
     """Trials of a task without a better one, after which it gets no more."""
     least_gain: float = 0.0
@@ -114,7 +116,7 @@ class _Tuning:
     ) -> None:
         self._measurer, self._settings, self._budget = measurer, settings, budget
         self._records, self._watch, self._inside = records, watch, inside
-        self._start = time.monotonic()
+        self._start = time.perf_counter() if budget.began is None else budget.began
         self._done = 0
         tunable = [t for t in tasks if t.spaces]
         model = CostModel(settings.seed, trees)
@@ -167,12 +169,12 @@ class _Tuning:
         return Tuned(candidates, seconds, self._scheduler.tasks, self._done, interrupted)
 
     def _left(self) -> int:
-        """Return how many trials the budget still allows (for a time budget: at least one, until it is over)."""
+        """Return how many trials the budget still allows (for a time budget: a batch, until it is over)."""
         trials = self._budget.trials
-        if self._budget.seconds is not None:
+        if self._budget.seconds is not None and self._done:
             searched = sum(p.trials > 0 for p in self._scheduler.tasks)
             kept = seconds_of(searched, inside=self._inside is not None)
-            if time.monotonic() - self._start >= self._budget.seconds - kept:
+            if time.perf_counter() - self._start >= self._budget.seconds - kept:
                 return 0
         return self._settings.search.batch if trials is None else trials - self._done
 
@@ -201,7 +203,7 @@ class _Tuning:
         if patience is not None and found is not None and len(search.trials) - _place(search, found[0]) > patience:
             progress.dead = f"no better candidate in {patience} trials"
         candidates = [search.task.candidate(p) for p in points]
-        seconds = time.monotonic() - self._start
+        seconds = time.perf_counter() - self._start
         self._watch(Event(search.task, candidates, trials, self._done, seconds, self._scheduler.tasks))
 
     def _try(self, task: SearchTask, points: Sequence[Point], best: float | None) -> list[Trial]:

@@ -97,7 +97,7 @@ def test_what_is_faster_is_chosen_and_kept(
     assert len(together.code) < len(apart.code)
     run, counts = machine(fused, less)
     monkeypatch.setattr(measured_fusion, "run_variants", run)
-    found = form(attention, trials=8, records=tmp_path / "r.db", threads=2)
+    found = form(attention, trials=240, records=tmp_path / "r.db", threads=2)
     assert found.code.keys() == (together if fuses else apart).code.keys()
     assert counts[0] == 2  # all chains as the models want it, and none
     with Records(tmp_path / "r.db", create=False) as records:
@@ -105,7 +105,7 @@ def test_what_is_faster_is_chosen_and_kept(
     assert (fusion.fuse, fusion.together, fusion.apart, fusion.threads) == (fuses, fused, 3.0, 2)
     # Whoever compiles with the records, or searches once more, has the same tasks, without measuring.
     before = len(counts)
-    for options in ({}, {"trials": 8}):
+    for options in ({}, {"trials": 240}):
         again = form(attention, records=tmp_path / "r.db", threads=2, **options)
         assert again.code.keys() == found.code.keys()
     assert len(counts) == before
@@ -121,24 +121,26 @@ def test_a_gain_that_is_no_more_than_noise_changes_nothing(
     together, apart = form(attention), form(attention, fuse_chains="never")
     run, counts = machine(1.01 * len(apart.code.keys() - together.code.keys()))
     monkeypatch.setattr(measured_fusion, "run_variants", run)
-    assert form(attention, trials=8, records="none").code.keys() == together.code.keys()
+    assert form(attention, trials=240, records="none").code.keys() == together.code.keys()
     assert counts == [2]
 
 
 @pytest.mark.parametrize(
-    "options", [{"fuse_chains": "never"}, {"fuse_chains": "always"}, {"cold": True}, {"seconds": 59.0}, {}]
+    "options",
+    [{"fuse_chains": "never"}, {"fuse_chains": "always"}, {"cold": True}, {"seconds": 59.0}, {"trials": 239}, {}],
 )
 def test_what_is_not_measured(
     attention: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
 ) -> None:
     run, counts = machine(9.0)
     monkeypatch.setattr(measured_fusion, "run_variants", run)
-    form(attention, **({"trials": 8, "records": "none"} if options else {}), **options)
+    form(attention, **({"trials": 240, "records": "none"} | options if options else {}))
     assert counts == []
 
 
 @pytest.mark.alone
-def test_a_search_measures_chains(attention: onnx.ModelProto, tmp_path: Path) -> None:
+def test_a_search_measures_chains(attention: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measured_fusion, "LEAST_SECONDS", 0.0)
     path = tmp_path / "r.db"
     model = compile_model(attention, Options(trials=8, records=path, threads=2))
     (result,) = model.run(INPUTS).values()

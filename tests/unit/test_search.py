@@ -1,6 +1,7 @@
 """The search: legal points, determinism, what is chosen, and how trials are shared among tasks."""
 
 import random
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import inf
@@ -26,7 +27,7 @@ from ansorc.compiler.search.scheduler import (
     total_latency,
 )
 from ansorc.compiler.search.task import Point, SearchTask
-from ansorc.compiler.search.tuner import Budget, Settings, Tuned, tune
+from ansorc.compiler.search.tuner import Budget, Event, Settings, Tuned, tune
 from ansorc.compiler.sketch.candidate import Candidate
 from ansorc.tools.workloads import AttentionScores, BatchMatmul, Dense
 from ansorc.tools.workloads_convolution import Convolution
@@ -112,6 +113,15 @@ def _tune(
 def test_the_shortest_time_allows_one_batch(product: SearchTask) -> None:
     known = Settings("machine", 2, seed=3, search=SearchSettings(SMALL, batch=8))
     assert tune([product], Inventor(), known, Budget(seconds=1.0)).trials == 8
+
+
+@pytest.mark.parametrize("before", [0.0, 57.0, 3600.0])
+def test_what_went_before_counts(product: SearchTask, before: float) -> None:
+    known = Settings("machine", 2, seed=3, search=SearchSettings(SMALL, batch=8))
+    events: list[Event] = []
+    budget = Budget(trials=16, seconds=60.0, began=time.perf_counter() - before)
+    assert tune([product], Inventor(), known, budget, watch=events.append).trials == (16 if before == 0.0 else 8)
+    assert all(before <= event.seconds < before + 60 for event in events)
 
 
 def test_the_budget_is_kept_and_no_candidate_comes_twice(several: list[SearchTask]) -> None:
